@@ -1,0 +1,1 @@
+//! Real QEMUs for tests: starts them, plays their guests, cleans up.

@@ -1,0 +1,1 @@
+//! The hearing side of QMP: an asynchronous client that never goes silently quiet.

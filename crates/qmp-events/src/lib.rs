@@ -1,0 +1,1 @@
+//! The vocabulary of QEMU's QMP events: every event typed, its facts, its wire form.

@@ -1,0 +1,1 @@
+//! The emitting side of QMP, embeddable in a virtual machine monitor.

@@ -1,0 +1,1 @@
+//! The QEMU Machine Protocol as pure state machines: framing, client session, monitor session.

@@ -1,0 +1,3 @@
+//! The flight recorder for QEMU virtual machines.
+
+pub mod record;

@@ -1,0 +1,3 @@
+//! The `qwatch` program.
+
+fn main() {}
