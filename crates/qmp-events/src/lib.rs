@@ -1,1 +1,5 @@
-//! The vocabulary of QEMU's QMP events: every event typed, its facts, its wire form.
+//! The vocabulary of QEMU's QMP events.
+
+mod timestamp;
+
+pub use timestamp::Timestamp;
