@@ -54,7 +54,10 @@ mod tests {
     fn no_clock_is_not_1969() {
         assert_eq!(Timestamp::UNKNOWN.unix_micros(), None);
         let before_1970 = Timestamp::from_unix_micros(-1);
-        assert_eq!((before_1970.seconds, before_1970.microseconds), (-1, 999_999));
+        assert_eq!(
+            (before_1970.seconds, before_1970.microseconds),
+            (-1, 999_999)
+        );
         assert_eq!(before_1970.unix_micros(), Some(-1));
     }
 
