@@ -1,3 +1,7 @@
 //! The flight recorder for QEMU virtual machines.
 
+pub mod cli;
+pub mod filter;
+pub mod output;
 pub mod record;
+pub mod time;

@@ -1,3 +1,5 @@
-//! The `qwatch` program.
+//! The `qwatch` program; everything is in the library.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    qwatch::cli::main()
+}
