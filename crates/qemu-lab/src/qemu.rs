@@ -1,0 +1,252 @@
+//! Describing and starting a machine.
+
+use std::{
+    io,
+    os::unix::net::{UnixListener, UnixStream},
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
+};
+
+use crate::{
+    LabError, Machine, QemuBinary, Version,
+    files::write_halt_rom,
+    limits::{LOOK_INTERVAL, START_TIMEOUT},
+    monitor::Monitor,
+    process::Process,
+    qtest::Qtest,
+};
+
+/// The lab's own two sockets. QEMU dials them, so that nobody has to guess when they are ready.
+const CONTROL_SOCKET: &str = "lab.sock";
+const QTEST_SOCKET: &str = "qtest.sock";
+
+/// A machine to be started: a bare PC without firmware, disks or display, in a temporary folder
+/// of its own, which is also its working directory.
+///
+/// ```no_run
+/// use qemu_lab::{Qemu, Version, qemu};
+///
+/// let mut machine = Qemu::new(&qemu(Version::new(7, 2))?).monitor("qmp").start()?;
+/// // The code under test would now connect to machine.monitor_path("qmp").
+/// machine.run("stop")?;
+/// machine.event("STOP")?;
+/// # Ok::<(), qemu_lab::LabError>(())
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "call start()"]
+pub struct Qemu {
+    binary: QemuBinary,
+    arguments: Vec<String>,
+    memory: Option<String>,
+    prepare: Option<fn(&Path) -> io::Result<()>>,
+    monitors: Vec<(String, bool)>,
+    dialled: Vec<PathBuf>,
+}
+
+impl Qemu {
+    /// A machine of this QEMU, with nothing but its processor, 64 MiB of memory and chipset.
+    pub fn new(binary: &QemuBinary) -> Qemu {
+        Qemu {
+            binary: binary.clone(),
+            arguments: Vec::new(),
+            memory: None,
+            prepare: None,
+            monitors: Vec::new(),
+            dialled: Vec::new(),
+        }
+    }
+
+    /// Adds one argument.
+    pub fn arg(mut self, argument: impl Into<String>) -> Qemu {
+        self.arguments.push(argument.into());
+        self
+    }
+
+    /// Adds arguments. File names in them are relative to the machine's folder.
+    pub fn args<S: Into<String>>(mut self, arguments: impl IntoIterator<Item = S>) -> Qemu {
+        self.arguments.extend(arguments.into_iter().map(Into::into));
+        self
+    }
+
+    /// Memory as `-m` takes it, instead of `64M`.
+    pub fn memory(mut self, memory: impl Into<String>) -> Qemu {
+        self.memory = Some(memory.into());
+        self
+    }
+
+    /// Makes files in the machine's folder before it starts.
+    pub fn files(mut self, prepare: fn(&Path) -> io::Result<()>) -> Qemu {
+        self.prepare = Some(prepare);
+        self
+    }
+
+    /// Adds a monitor for the code under test: QEMU listens at [`Machine::monitor_path`].
+    pub fn monitor(mut self, name: &str) -> Qemu {
+        self.monitors.push((name.to_owned(), false));
+        self
+    }
+
+    /// As [`Qemu::monitor`], but QEMU prints every message over several lines.
+    pub fn pretty_monitor(mut self, name: &str) -> Qemu {
+        self.monitors.push((name.to_owned(), true));
+        self
+    }
+
+    /// Adds a monitor that QEMU connects to a socket somebody else listens at, and connects
+    /// again whenever that connection is lost. Nobody needs to listen yet.
+    pub fn dial_out(mut self, socket: impl Into<PathBuf>) -> Qemu {
+        self.dialled.push(socket.into());
+        self
+    }
+
+    /// Starts the machine; returns once its devices exist and it answers commands.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps it from starting, with QEMU's own words from its standard error.
+    pub fn start(self) -> Result<Machine, LabError> {
+        let folder = tempfile::Builder::new()
+            .prefix("qemu-lab-")
+            .tempdir()
+            .map_err(LabError::io("make a temporary folder"))?;
+        write_halt_rom(folder.path()).map_err(LabError::io("write the ROM"))?;
+        if let Some(prepare) = self.prepare {
+            prepare(folder.path()).map_err(LabError::io("write the machine's files"))?;
+        }
+        let control = listen(&folder.path().join(CONTROL_SOCKET))?;
+        let qtest = listen(&folder.path().join(QTEST_SOCKET))?;
+        let arguments = self.command_line();
+        let mut command = Command::new(&self.binary.path);
+        command.args(&arguments).current_dir(folder.path());
+        let mut process = Process::start(&mut command)?;
+        match connect(&mut process, &control, &qtest) {
+            Ok((monitor, qtest)) => Ok(Machine {
+                version: self.binary.version,
+                arguments,
+                monitor,
+                qtest,
+                process,
+                folder,
+            }),
+            Err(problem) => {
+                // So that its last words are complete; it may well be running still.
+                let _ = process.exited();
+                Err(problem.with_report(|| {
+                    format!(
+                        "command: qemu {}\nstderr:\n{}",
+                        arguments.join(" "),
+                        process.stderr()
+                    )
+                }))
+            }
+        }
+    }
+
+    fn command_line(&self) -> Vec<String> {
+        let memory = self.memory.as_deref().unwrap_or("64M");
+        let mut line = strings(&["-nodefaults", "-no-user-config", "-display", "none"]);
+        line.extend(strings(&[
+            "-M", "pc", "-accel", "tcg", "-m", memory, "-bios", "halt.rom",
+        ]));
+        line.extend(["-qmp".to_owned(), format!("unix:{CONTROL_SOCKET}")]);
+        line.extend(["-qtest".to_owned(), format!("unix:{QTEST_SOCKET}")]);
+        line.extend(strings(&["-qtest-log", "none"]));
+        for (name, pretty) in &self.monitors {
+            let option = if *pretty { "-qmp-pretty" } else { "-qmp" };
+            line.extend([
+                option.to_owned(),
+                format!("unix:{name}.sock,server=on,wait=off"),
+            ]);
+        }
+        for (number, socket) in self.dialled.iter().enumerate() {
+            // `reconnect-ms` came with 9.2, which deprecated the other.
+            let again = if self.binary.version < Version::new(9, 2) {
+                "reconnect=1"
+            } else {
+                "reconnect-ms=100"
+            };
+            // QEMU wants a comma in a value doubled.
+            let path = socket.display().to_string().replace(',', ",,");
+            line.extend(["-chardev".to_owned()]);
+            line.push(format!("socket,id=dial{number},path={path},{again}"));
+            line.extend([
+                "-mon".to_owned(),
+                format!("chardev=dial{number},mode=control"),
+            ]);
+        }
+        line.extend(self.arguments.iter().cloned());
+        line
+    }
+}
+
+fn strings(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+fn listen(path: &Path) -> Result<UnixListener, LabError> {
+    let listener =
+        UnixListener::bind(path).map_err(LabError::io(format!("listen at {}", path.display())))?;
+    listener
+        .set_nonblocking(true)
+        .map_err(LabError::io("make a socket non-blocking"))?;
+    Ok(listener)
+}
+
+/// Waits for QEMU to dial both sockets and to answer.
+fn connect(
+    process: &mut Process,
+    control: &UnixListener,
+    qtest: &UnixListener,
+) -> Result<(Monitor, Qtest), LabError> {
+    let deadline = Instant::now() + START_TIMEOUT;
+    let control = accept(process, control, deadline)?;
+    let qtest = Qtest::new(accept(process, qtest, deadline)?)?;
+    // The answer to the first command comes from QEMU's main loop: all devices are there then.
+    let monitor = Monitor::negotiate(control, deadline.saturating_duration_since(Instant::now()))?;
+    Ok((monitor, qtest))
+}
+
+fn accept(
+    process: &mut Process,
+    listener: &UnixListener,
+    deadline: Instant,
+) -> Result<UnixStream, LabError> {
+    let slice = Timespec {
+        tv_sec: 0,
+        tv_nsec: LOOK_INTERVAL.subsec_nanos().into(),
+    };
+    loop {
+        match listener.accept() {
+            Ok((stream, _)) => {
+                stream
+                    .set_nonblocking(false)
+                    .map_err(LabError::io("make a socket blocking"))?;
+                return Ok(stream);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(LabError::io("accept QEMU's connection")(error)),
+        }
+        if process.exited()?.is_some() {
+            return Err(LabError::Gone("QEMU's first connection".to_owned()));
+        }
+        if Instant::now() >= deadline {
+            let what = "QEMU's first connection".to_owned();
+            return Err(LabError::TimedOut {
+                what,
+                within: START_TIMEOUT,
+            });
+        }
+        match poll(&mut [PollFd::new(listener, PollFlags::IN)], Some(&slice)) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(LabError::io("wait for QEMU")(error.into())),
+        }
+    }
+}
+
+const _: () = assert!(LOOK_INTERVAL.as_millis() < Duration::from_secs(1).as_millis());

@@ -1,0 +1,3 @@
+//! The lab on real QEMUs.
+
+mod machine;
