@@ -1,5 +1,7 @@
 //! Disks: failed requests, damaged images, thresholds, quorum, exports, reservations.
 
+use crate::Str;
+
 open_enum! {
     /// Direction of a disk request.
     IoOperationType {

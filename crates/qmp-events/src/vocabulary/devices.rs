@@ -1,5 +1,7 @@
 //! Devices: plugging and unplugging, trays, ports.
 
+use crate::Str;
+
 open_enum! {
     /// What kind of slot an ACPI hot-plug report is about.
     AcpiSlotType {

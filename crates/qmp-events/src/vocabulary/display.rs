@@ -2,6 +2,8 @@
 //!
 //! Only a QEMU built with VNC or SPICE sends them.
 
+use crate::Str;
+
 open_enum! {
     /// Kind of a network address.
     NetworkAddressFamily {

@@ -1,5 +1,7 @@
 //! QEMU's own doings: memory dumps and the monitor itself.
 
+use crate::{RawJson, Str};
+
 open_enum! {
     /// State of a memory dump.
     DumpStatus {

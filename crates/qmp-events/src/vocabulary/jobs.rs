@@ -4,6 +4,7 @@
 //! block jobs come in addition.
 
 use super::block::{BlockErrorAction, IoOperationType};
+use crate::Str;
 
 open_enum! {
     /// What a job does.

@@ -1,5 +1,7 @@
 //! Memory: ballooning, resizable memory devices, hardware memory errors.
 
+use crate::Str;
+
 open_enum! {
     /// Whose memory was hit by a hardware error.
     MemoryFailureRecipient {

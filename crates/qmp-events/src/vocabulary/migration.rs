@@ -1,5 +1,7 @@
 //! Moving a machine to another host: phases, passes, devices, and replication by COLO.
 
+use crate::Str;
+
 open_enum! {
     /// Phase of a migration.
     ///

@@ -1,5 +1,7 @@
 //! Network: connections of stream and vhost-user back ends, filters of the guest's cards, failover.
 
+use crate::Str;
+
 object! {
     /// An address of the Internet Protocol.
     InetSocketAddress<'a> {

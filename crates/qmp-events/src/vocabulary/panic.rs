@@ -1,5 +1,7 @@
 //! The guest's last words: panics, crash kernels and shutdowns told through the panic device.
 
+use crate::Str;
+
 open_enum! {
     /// What QEMU does about a panicked guest (`-action panic=`).
     GuestPanicAction {

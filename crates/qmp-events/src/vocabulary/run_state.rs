@@ -1,5 +1,7 @@
 //! Run state: the machine stops, runs, resets, sleeps, wakes and ends; its watchdog and its clock.
 
+use crate::Str;
+
 open_enum! {
     /// Why a machine was reset or shut down.
     ///

@@ -16,7 +16,10 @@ fn check(lines: &str) -> BTreeSet<String> {
         let envelope = Envelope::read(line).unwrap_or_else(|e| panic!("{e}: {line}"));
         assert_eq!(envelope.name, message.event.name());
         assert_eq!(envelope.timestamp, message.timestamp);
-        assert!(message.timestamp.is_some_and(|stamp| stamp.is_known()), "{line}");
+        assert!(
+            message.timestamp.is_some_and(|stamp| stamp.is_known()),
+            "{line}"
+        );
         names.insert(message.event.name().to_owned());
     }
     names

@@ -14,7 +14,11 @@ use crate::json::Json;
 /// A message of this kind, in the order in which QEMU adds the members.
 pub(crate) fn message(kind: EventKind) -> BoxedStrategy<Json> {
     let top = ["event", "timestamp", "data"];
-    (timestamp(), object(kind.facts().members, None), strangers(top.into()))
+    (
+        timestamp(),
+        object(kind.facts().members, None),
+        strangers(top.into()),
+    )
         .prop_map(move |(timestamp, data, strangers)| {
             let mut members = vec![
                 ("event".into(), Json::Text(kind.name().into())),
@@ -75,9 +79,8 @@ fn outside_value(value: &Json, ty: &TypeFacts, path: &str, found: &mut Vec<Outsi
         TypeFacts::Object(facts) => outside_object(value, facts.members, path, found),
         TypeFacts::Union(facts) => {
             let tag = value.member(facts.tag).expect("every union has its tag");
-            let beside: Vec<_> = value.members().iter();
-            let beside = beside.filter(|(name, _)| name != facts.tag).cloned().collect();
-            let beside = Json::Object(beside);
+            let beside = value.members().iter().cloned();
+            let beside = Json::Object(beside.filter(|(name, _)| name != facts.tag).collect());
             match facts.branches.iter().find(|known| known.name == tag.text()) {
                 Some(branch) => outside_object(&beside, branch.object.members, path, found),
                 None => {
@@ -100,7 +103,10 @@ fn timestamp() -> BoxedStrategy<Json> {
         .prop_map(|(seconds, microseconds)| {
             Json::Object(vec![
                 ("seconds".into(), Json::Scalar(seconds.to_string())),
-                ("microseconds".into(), Json::Scalar(microseconds.to_string())),
+                (
+                    "microseconds".into(),
+                    Json::Scalar(microseconds.to_string()),
+                ),
             ])
         })
         .boxed()
@@ -115,7 +121,11 @@ fn object(
     let mut members = Vec::new();
     if let Some((name, value)) = tag {
         names.push(name);
-        members.push(value.prop_map(move |value| Some((name.to_owned(), Json::Text(value)))).boxed());
+        members.push(
+            value
+                .prop_map(move |value| Some((name.to_owned(), Json::Text(value))))
+                .boxed(),
+        );
     }
     for member in known {
         let named = value(member.ty).prop_map(move |value| (member.name.to_owned(), value));
@@ -135,7 +145,9 @@ fn object(
 fn value(ty: TypeFacts) -> BoxedStrategy<Json> {
     let scalar = |literal: String| Json::Scalar(literal);
     match ty {
-        TypeFacts::Bool => any::<bool>().prop_map(move |b| scalar(b.to_string())).boxed(),
+        TypeFacts::Bool => any::<bool>()
+            .prop_map(move |b| scalar(b.to_string()))
+            .boxed(),
         TypeFacts::Int => integer().prop_map(move |i| scalar(i.to_string())).boxed(),
         TypeFacts::Uint(bits) => {
             let max = u64::MAX >> (64 - u32::from(bits));
@@ -147,8 +159,14 @@ fn value(ty: TypeFacts) -> BoxedStrategy<Json> {
         TypeFacts::Str => text().prop_map(Json::Text).boxed(),
         TypeFacts::Any => anything(),
         TypeFacts::Enum(facts) => {
-            let known: Vec<_> = facts.values.iter().map(|value| value.name.to_owned()).collect();
-            prop_oneof![3 => select(known), 1 => text()].prop_map(Json::Text).boxed()
+            let known: Vec<_> = facts
+                .values
+                .iter()
+                .map(|value| value.name.to_owned())
+                .collect();
+            prop_oneof![3 => select(known), 1 => text()]
+                .prop_map(Json::Text)
+                .boxed()
         }
         TypeFacts::Object(facts) => object(facts.members, None),
         TypeFacts::Union(facts) => {
@@ -167,7 +185,11 @@ fn value(ty: TypeFacts) -> BoxedStrategy<Json> {
 
 /// Members that the vocabulary does not have; mostly none.
 fn strangers(known: Vec<&'static str>) -> BoxedStrategy<Vec<(String, Json)>> {
-    let name = prop_oneof!["[a-z][a-z0-9-]{0,12}", "__[a-z]{2,3}\\.[a-z]{2,8}_[a-z]{1,8}", text()];
+    let name = prop_oneof![
+        "[a-z][a-z0-9-]{0,12}",
+        "__[a-z]{2,3}\\.[a-z]{2,8}_[a-z]{1,8}",
+        text()
+    ];
     let members = (name, anything());
     prop_oneof![
         3 => Just(Vec::new()),
@@ -185,7 +207,16 @@ fn strangers(known: Vec<&'static str>) -> BoxedStrategy<Vec<(String, Json)>> {
 
 /// Any JSON value.
 fn anything() -> BoxedStrategy<Json> {
-    let fixed = ["null", "true", "false", "-0", "0.1", "-1.5e300", "1E+2", "18446744073709551616"];
+    let fixed = [
+        "null",
+        "true",
+        "false",
+        "-0",
+        "0.1",
+        "-1.5e300",
+        "1E+2",
+        "18446744073709551616",
+    ];
     let leaf = prop_oneof![
         select(fixed.to_vec()).prop_map(|literal| Json::Scalar(literal.into())),
         any::<u64>().prop_map(|number| Json::Scalar(number.to_string())),
@@ -212,7 +243,9 @@ pub(crate) fn text() -> BoxedStrategy<String> {
         range('\0', '\u{1f}'),
         range('\u{7f}', '\u{a0}'),
         range('\u{10000}', '\u{10ffff}'),
-        select(vec!['"', '\\', '/', '\u{7f}', '\u{2028}', '\u{feff}', '\u{ffff}', 'é']),
+        select(vec![
+            '"', '\\', '/', '\u{7f}', '\u{2028}', '\u{feff}', '\u{ffff}', 'é'
+        ]),
     ];
     prop_oneof![
         4 => "[ -~]{0,16}",

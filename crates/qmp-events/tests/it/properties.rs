@@ -86,7 +86,10 @@ fn exactly_what_the_facts_lack_is_reported_as_outside() {
     for_every_kind(|kind, json| {
         let text = json.as_qemu();
         let message = Message::decode(&text).map_err(|e| TestCaseError::fail(e.to_string()))?;
-        prop_assert_eq!(sorted(message.outside()), sorted(expected_outside(kind, &json)));
+        prop_assert_eq!(
+            sorted(message.outside()),
+            sorted(expected_outside(kind, &json))
+        );
         Ok(())
     });
 }

@@ -28,7 +28,13 @@ fn every_sample_is_typed_and_comes_back() {
 #[test]
 fn the_samples_are_the_events_marked_as_seed() {
     let sampled: BTreeSet<_> = samples()
-        .map(|text| Message::decode(text).expect("checked above").event.name().to_owned())
+        .map(|text| {
+            Message::decode(text)
+                .expect("checked above")
+                .event
+                .name()
+                .to_owned()
+        })
         .collect();
     let marked: BTreeSet<_> = EventKind::ALL
         .iter()
