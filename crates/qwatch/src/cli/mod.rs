@@ -13,6 +13,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::output::{ColorWhen, OutputArgs, Printer};
 
 mod completions;
+mod events;
 mod failure;
 mod man;
 
@@ -47,13 +48,15 @@ struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    Events(events::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
 
 impl Command {
-    fn run(&self, ui: &Ui) -> Result<Exit, Failure> {
+    fn run(&self, ui: Ui) -> Result<Exit, Failure> {
         match self {
+            Self::Events(args) => events::run(args, ui),
             Self::Completions(args) => completions::run(args),
             Self::Man(args) => man::run(args),
         }
@@ -72,7 +75,7 @@ pub fn main() -> ExitCode {
         }
     };
     let ui = Ui { color: cli.color };
-    match cli.command.run(&ui) {
+    match cli.command.run(ui) {
         Ok(exit) => exit.into(),
         Err(failure) => ui.report(&failure).into(),
     }
@@ -92,22 +95,22 @@ pub(crate) struct Ui {
 
 impl Ui {
     /// A printer of records on standard output.
-    pub(crate) fn printer(&self, args: &OutputArgs) -> Printer {
+    pub(crate) fn printer(self, args: &OutputArgs) -> Printer {
         Printer::stdout(args, self.color)
     }
 
     /// Whether text on standard output is coloured.
-    pub(crate) fn is_stdout_colored(&self) -> bool {
+    pub(crate) fn is_stdout_colored(self) -> bool {
         self.color.is_on(io::stdout().is_terminal())
     }
 
     /// Tells the user something beside the output, on standard error.
-    pub(crate) fn note(&self, message: &str) {
+    pub(crate) fn note(self, message: &str) {
         let _ = writeln!(io::stderr().lock(), "qwatch: {message}");
     }
 
     /// Says why the command failed, and what to do.
-    fn report(&self, failure: &Failure) -> Exit {
+    fn report(self, failure: &Failure) -> Exit {
         if !failure.is_quiet() {
             let mut stderr = io::stderr().lock();
             let (bold, plain) = if self.color.is_on(stderr.is_terminal()) {

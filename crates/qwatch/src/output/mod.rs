@@ -16,6 +16,7 @@ mod members;
 mod summary;
 
 pub use human::Palette;
+pub(crate) use human::paint;
 pub use members::Members;
 pub use summary::summary;
 
