@@ -182,7 +182,7 @@ mod tests {
         ];
         insta::assert_snapshot!(lines.join("\n"), @r"
         2023-11-14 22:13:20.123Z  db     STOP
-        2023-11-14 22:13:20.123Z  db     VSERPORT_CHANGE       open=true id=agent
+        2023-11-14 22:13:20.123Z  db     VSERPORT_CHANGE       agent opened by the guest
         2023-11-14 22:13:20.123Z  a\x1b[2Jb  MADE\u{202e}UP        x=\x1b[31m
         ");
     }

@@ -14,6 +14,7 @@ mod human;
 mod json;
 mod members;
 mod summary;
+mod words;
 
 pub use human::Palette;
 pub(crate) use human::paint;
