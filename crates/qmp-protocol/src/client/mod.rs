@@ -1,0 +1,357 @@
+//! The client's side of a conversation, without sockets and without a clock.
+//!
+//! # How to drive it
+//!
+//! Bytes that were read go in by [`ClientSession::handle_input`], the end of the stream by
+//! [`ClientSession::handle_eof`], the time by [`ClientSession::handle_timeout`]. After any of these,
+//! and after [`ClientSession::execute`], ask in this order until each has nothing more to give:
+//! [`ClientSession::poll_output`] for what has happened, [`ClientSession::poll_transmit`] for bytes
+//! to write, [`ClientSession::poll_timeout`] for the time to call `handle_timeout` at.
+//!
+//! # What can happen
+//!
+//! ```text
+//! AwaitingGreeting ──greeting──► Negotiating ──its return──► Ready
+//!        │                            │                        │
+//!        └── no greeting in time,     └── refused, no answer   └── end of stream,
+//!            no QMP, end of stream        in time, end             a second greeting
+//!                        └────────────────────┴────────────────────────┴──► Closed
+//! ```
+//!
+//! An event may come in any state but the last: QEMU up to 10.2 can send one before its greeting,
+//! and any QEMU one before the return of the negotiation.
+
+mod commands;
+mod output;
+
+use std::time::{Duration, Instant};
+
+pub use self::commands::{CommandId, RefusedCommand};
+pub use self::output::{CloseReason, Output, State};
+
+use self::commands::Commands;
+use self::output::Verdict;
+use crate::framer::{Cut, Framer, Span};
+use crate::garbage::Garbage;
+use crate::greeting::Greeting;
+use crate::limits::GARBAGE_SAMPLE_MAX_BYTES;
+use crate::message::{Reply, ServerMessage};
+
+/// How a [`ClientSession`] behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionOptions {
+    /// Enable out-of-band commands if they are offered.
+    pub oob: bool,
+    /// Until when, counted from the start, the session must be ready: greeted and negotiated.
+    pub greeting_timeout: Duration,
+}
+
+impl Default for SessionOptions {
+    /// No out-of-band commands, 5 seconds.
+    fn default() -> Self {
+        Self {
+            oob: false,
+            greeting_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// A client's conversation with one QMP server, from the first byte to the last.
+///
+/// ```
+/// use std::time::Instant;
+/// use qmp_protocol::{ClientSession, Output, SessionOptions};
+///
+/// let mut session = ClientSession::new(SessionOptions::default(), Instant::now());
+/// session.handle_input(br#"{"QMP": {"version": {}, "capabilities": []}}"#);
+/// assert_eq!(session.poll_output(), None);
+/// assert_eq!(session.poll_transmit().unwrap(), b"{\"execute\":\"qmp_capabilities\",\"id\":0}\n");
+/// session.handle_input(b"\r\n{\"return\": {}, \"id\": 0}\r\n");
+/// assert_eq!(session.poll_output(), Some(Output::Ready));
+///
+/// let stop = session.execute("stop", None, false).unwrap();
+/// assert_eq!(session.poll_transmit().unwrap(), b"{\"execute\":\"stop\",\"id\":1}\n");
+/// session.handle_input(b"{\"event\": \"STOP\"}\r\n{\"return\": {}, \"id\": 1}\r\n");
+/// assert_eq!(session.poll_output(), Some(Output::Event(r#"{"event": "STOP"}"#)));
+/// assert_eq!(session.poll_output(), Some(Output::Reply { id: stop, result: Ok("{}") }));
+/// ```
+#[derive(Debug)]
+pub struct ClientSession {
+    options: SessionOptions,
+    deadline: Instant,
+    state: State,
+    framer: Framer,
+    greeting: Option<Greeting>,
+    commands: Commands,
+    /// The negotiation, until it is polled.
+    negotiation: Option<Vec<u8>>,
+    /// The stream has ended; what the framer still holds is to be given out.
+    ended: bool,
+    /// Why it was closed, until it is polled.
+    closed: Option<CloseReason>,
+}
+
+impl ClientSession {
+    /// A session over a connection that was made at `now`.
+    pub fn new(options: SessionOptions, now: Instant) -> Self {
+        Self {
+            options,
+            deadline: now + options.greeting_timeout,
+            state: State::AwaitingGreeting,
+            framer: Framer::new(),
+            greeting: None,
+            commands: Commands::default(),
+            negotiation: None,
+            ended: false,
+            closed: None,
+        }
+    }
+
+    /// Where the conversation stands.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// What the server said first; `None` before it did.
+    pub fn greeting(&self) -> Option<&Greeting> {
+        self.greeting.as_ref()
+    }
+
+    /// True if out-of-band commands have been enabled (or are being negotiated).
+    pub fn oob(&self) -> bool {
+        self.options.oob && self.greeting.as_ref().is_some_and(Greeting::offers_oob)
+    }
+
+    /// True if some command waits to be sent or for its answer.
+    pub fn awaits_reply(&self) -> bool {
+        self.commands.awaits_reply()
+    }
+
+    /// How many in-band commands were sent and are not answered, cancelled ones included.
+    pub fn in_flight(&self) -> usize {
+        self.commands.in_band_in_flight()
+    }
+
+    /// Takes bytes that were read. Needs a state other than [`State::Closed`]; then they are dropped.
+    pub fn handle_input(&mut self, bytes: &[u8]) {
+        if self.state != State::Closed {
+            self.framer.push(bytes);
+        }
+    }
+
+    /// The server will send no more.
+    pub fn handle_eof(&mut self) {
+        self.ended = true;
+    }
+
+    /// Tells the time. Closes the session if it should be ready by now and is not.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if now < self.deadline {
+            return;
+        }
+        match self.state {
+            State::AwaitingGreeting => self.shut(CloseReason::GreetingTimeout),
+            State::Negotiating => self.shut(CloseReason::NegotiationTimeout),
+            State::Ready | State::Closed => {}
+        }
+    }
+
+    /// Queues a command. In [`State::AwaitingGreeting`] and [`State::Negotiating`] it waits until the
+    /// session is ready; an out-of-band one needs the greeting. `arguments` is one JSON object.
+    ///
+    /// # Errors
+    ///
+    /// If the arguments are no JSON object, `oob` is asked for and not enabled, too many commands
+    /// wait already, or the session is closed.
+    pub fn execute(
+        &mut self,
+        command: &str,
+        arguments: Option<&str>,
+        oob: bool,
+    ) -> Result<CommandId, RefusedCommand> {
+        match self.state {
+            State::Closed => Err(RefusedCommand::Closed),
+            _ if oob && !self.oob() => Err(RefusedCommand::NoOob),
+            _ => self.commands.add(command, arguments, oob),
+        }
+    }
+
+    /// Gives up on a command. If it was not sent yet, it never will be; if it was, its reply is
+    /// dropped when it comes.
+    pub fn cancel(&mut self, id: CommandId) {
+        self.commands.cancel(id);
+    }
+
+    /// Ends the session from our side; idempotent. The owner closes the socket.
+    pub fn close(&mut self) {
+        self.shut(CloseReason::ByUs);
+    }
+
+    /// What has happened next; `None` when more input is needed.
+    pub fn poll_output(&mut self) -> Option<Output<'_>> {
+        let verdict = self.next_verdict()?;
+        Some(match verdict {
+            Verdict::Ready => Output::Ready,
+            Verdict::Event(span) => Output::Event(self.framer.text(span)),
+            Verdict::Returned(id, span, range) => Output::Reply {
+                id,
+                result: Ok(self.framer.text(span).get(range).unwrap_or_default()),
+            },
+            Verdict::Failed(id, error) => Output::Reply {
+                id,
+                result: Err(error),
+            },
+            Verdict::Stray(span) => Output::Stray(self.framer.text(span)),
+            Verdict::Garbage(garbage) => Output::Garbage(garbage),
+            Verdict::Closed(reason) => Output::Closed(reason),
+        })
+    }
+
+    /// Bytes to write, whole commands; `None` when there is nothing to send now.
+    pub fn poll_transmit(&mut self) -> Option<Vec<u8>> {
+        match self.state {
+            State::Negotiating => self.negotiation.take(),
+            State::Ready => self.commands.poll_transmit(),
+            State::AwaitingGreeting | State::Closed => None,
+        }
+    }
+
+    /// When to call [`ClientSession::handle_timeout`]; `None` when there is nothing to wait for.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        match self.state {
+            State::AwaitingGreeting | State::Negotiating => Some(self.deadline),
+            State::Ready | State::Closed => None,
+        }
+    }
+
+    /// Reads on until something is worth telling.
+    fn next_verdict(&mut self) -> Option<Verdict> {
+        loop {
+            if let Some(reason) = self.closed.take() {
+                return Some(Verdict::Closed(reason));
+            }
+            if self.state == State::Closed {
+                return None;
+            }
+            let verdict = match self.framer.cut() {
+                Some(Cut::Message(span)) => self.judge(span),
+                Some(Cut::Garbage(garbage)) => self.judge_garbage(garbage),
+                None if self.ends_here() => None,
+                None => return None,
+            };
+            if verdict.is_some() {
+                return verdict;
+            }
+        }
+    }
+
+    /// What a message means in this state; `None` if nobody need know.
+    fn judge(&mut self, span: Span) -> Option<Verdict> {
+        let text = self.framer.text(span);
+        match (ServerMessage::classify(text), self.state) {
+            (ServerMessage::Event(_), _) => Some(Verdict::Event(span)),
+            (ServerMessage::Greeting(greeting), State::AwaitingGreeting) => {
+                self.negotiate(greeting);
+                None
+            }
+            (ServerMessage::Greeting(_), _) => {
+                self.shut(CloseReason::StartedOver);
+                None
+            }
+            (_, State::AwaitingGreeting) => {
+                let sample = text.bytes().take(GARBAGE_SAMPLE_MAX_BYTES).collect();
+                self.shut(CloseReason::NotQmp { sample });
+                None
+            }
+            (ServerMessage::Reply(reply), _) => {
+                let verdict = judge_reply(&mut self.commands, &mut self.state, &reply, text, span);
+                self.apply(verdict)
+            }
+            (ServerMessage::Other, _) => Some(Verdict::Stray(span)),
+        }
+    }
+
+    /// A refused negotiation closes the session.
+    fn apply(&mut self, verdict: Option<Verdict>) -> Option<Verdict> {
+        match verdict {
+            Some(Verdict::Closed(reason)) => {
+                self.shut(reason);
+                None
+            }
+            verdict => verdict,
+        }
+    }
+
+    fn judge_garbage(&mut self, garbage: Garbage) -> Option<Verdict> {
+        if self.state == State::AwaitingGreeting {
+            let sample = garbage.sample;
+            self.shut(CloseReason::NotQmp { sample });
+            return None;
+        }
+        Some(Verdict::Garbage(garbage))
+    }
+
+    /// No whole message is left. Closes if that is the end, or already known to be no QMP.
+    fn ends_here(&mut self) -> bool {
+        if self.state == State::AwaitingGreeting
+            && let Some(garbage) = self.framer.unsettled()
+        {
+            let sample = garbage.sample.clone();
+            self.shut(CloseReason::NotQmp { sample });
+        } else if self.ended {
+            let half = self.framer.finish();
+            let during = self.state;
+            self.shut(CloseReason::Eof { during, half });
+        }
+        self.state == State::Closed
+    }
+
+    fn negotiate(&mut self, greeting: Greeting) {
+        self.greeting = Some(greeting);
+        self.state = State::Negotiating;
+        self.negotiation = Some(commands::negotiation(self.oob()));
+    }
+
+    fn shut(&mut self, reason: CloseReason) {
+        if self.state != State::Closed {
+            self.state = State::Closed;
+            self.closed = Some(reason);
+        }
+    }
+}
+
+/// Whose reply it is.
+fn judge_reply(
+    commands: &mut Commands,
+    state: &mut State,
+    reply: &Reply<'_>,
+    text: &str,
+    span: Span,
+) -> Option<Verdict> {
+    let Some(id) = reply.id.and_then(CommandId::read) else {
+        return Some(Verdict::Stray(span));
+    };
+    if id.is_negotiation() && *state == State::Negotiating {
+        return Some(match &reply.result {
+            Ok(_) => {
+                *state = State::Ready;
+                Verdict::Ready
+            }
+            Err(error) => Verdict::Closed(CloseReason::Refused(error.clone())),
+        });
+    }
+    match commands.answered(id) {
+        commands::Answered::Ours => Some(match &reply.result {
+            Ok(value) => Verdict::Returned(id, span, range_in(text, value)),
+            Err(error) => Verdict::Failed(id, error.clone()),
+        }),
+        commands::Answered::Cancelled => None,
+        commands::Answered::Unknown => Some(Verdict::Stray(span)),
+    }
+}
+
+/// Where in the text a part of it stands.
+fn range_in(text: &str, part: &str) -> std::ops::Range<usize> {
+    let start = part.as_ptr() as usize - text.as_ptr() as usize;
+    start..start + part.len()
+}
