@@ -15,12 +15,14 @@
 mod binary;
 mod error;
 mod files;
+mod guest;
 pub mod limits;
 mod machine;
 mod monitor;
 mod process;
 mod qemu;
 mod qtest;
+pub mod recipes;
 
 pub use binary::{QEMUS_VARIABLE, QemuBinary, REQUIRED, Version, installed, qemu};
 pub use error::LabError;
@@ -29,3 +31,4 @@ pub use machine::Machine;
 pub use monitor::LabEvent;
 pub use qemu::Qemu;
 pub use qtest::Qtest;
+pub use recipes::Recipe;

@@ -1,8 +1,9 @@
 //! The QEMU process: started in a group of its own, ended with everything it started.
 
 use std::{
-    io::{ErrorKind, Read},
+    io::{self, ErrorKind, Read},
     os::unix::process::CommandExt,
+    path::Path,
     process::{Child, ChildStderr, ChildStdin, Command, ExitStatus, Stdio},
     sync::{Arc, Condvar, Mutex, PoisonError},
     thread,
@@ -41,7 +42,8 @@ struct StderrState {
 }
 
 impl Process {
-    /// Starts `command`, its standard error kept, its other streams empty.
+    /// Starts `command`, its standard error kept, its other streams empty. Its folder is the
+    /// process's own: it goes when this process is killed.
     pub(crate) fn start(command: &mut Command) -> Result<Process, LabError> {
         let program = command.get_program().to_owned();
         let mut child = command
@@ -57,7 +59,7 @@ impl Process {
             let stderr = Arc::clone(&stderr);
             thread::spawn(move || stderr.fill(stream));
         }
-        let mut reaper = match start_reaper(group) {
+        let mut reaper = match start_reaper(group, command.get_current_dir()) {
             Ok(reaper) => reaper,
             Err(error) => {
                 // Best effort: the error that is returned is the one that counts.
@@ -170,11 +172,18 @@ impl Stderr {
     }
 }
 
-/// Starts a shell in QEMU's group that kills the group when this process ends in whatever way:
-/// a test stopped with Ctrl-C or killed must leave no QEMU behind, and then no destructor runs.
-fn start_reaper(group: Pid) -> std::io::Result<Child> {
-    Command::new("sh")
-        .args(["-c", "read -r line; kill -KILL 0"])
+/// Starts a shell in QEMU's group that removes the folder and kills the group when this process
+/// ends in whatever way: a test stopped with Ctrl-C or killed must leave no QEMU behind, and then
+/// no destructor runs.
+fn start_reaper(group: Pid, folder: Option<&Path>) -> io::Result<Child> {
+    let mut reaper = Command::new("sh");
+    reaper.args([
+        "-c",
+        "read -r line; [ $# = 0 ] || rm -rf -- \"$1\"; kill -KILL 0",
+        "reaper",
+    ]);
+    reaper.args(folder);
+    reaper
         .process_group(group.as_raw_nonzero().get())
         .stdin(Stdio::piped())
         .stdout(Stdio::null())

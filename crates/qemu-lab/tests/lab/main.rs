@@ -1,3 +1,4 @@
 //! The lab on real QEMUs.
 
 mod machine;
+mod recipes;

@@ -1,0 +1,40 @@
+//! The first disk of the PC's first IDE channel, by programmed I/O.
+
+use crate::{LabError, Qtest};
+
+const DATA: u16 = 0x1F0;
+const SECTOR_COUNT: u16 = 0x1F2;
+const SECTOR_LOW: u16 = 0x1F3;
+const SECTOR_MIDDLE: u16 = 0x1F4;
+const SECTOR_HIGH: u16 = 0x1F5;
+const DRIVE: u16 = 0x1F6;
+const COMMAND: u16 = 0x1F7;
+/// First drive, sector numbers rather than cylinders.
+const FIRST_BY_SECTOR: u8 = 0xE0;
+const WORDS_PER_SECTOR: usize = 256;
+
+/// Starts reading one sector.
+pub(crate) fn read(qtest: &mut Qtest, sector: u8) -> Result<(), LabError> {
+    command(qtest, sector, 0x20)
+}
+
+/// Writes one sector of zeros.
+pub(crate) fn write(qtest: &mut Qtest, sector: u8) -> Result<(), LabError> {
+    command(qtest, sector, 0x30)?;
+    (0..WORDS_PER_SECTOR).try_for_each(|_| qtest.outw(DATA, 0))
+}
+
+/// Starts flushing the disk's cache.
+pub(crate) fn flush(qtest: &mut Qtest) -> Result<(), LabError> {
+    qtest.outb(DRIVE, FIRST_BY_SECTOR)?;
+    qtest.outb(COMMAND, 0xE7)
+}
+
+fn command(qtest: &mut Qtest, sector: u8, command: u8) -> Result<(), LabError> {
+    qtest.outb(DRIVE, FIRST_BY_SECTOR)?;
+    qtest.outb(SECTOR_COUNT, 1)?;
+    qtest.outb(SECTOR_LOW, sector)?;
+    qtest.outb(SECTOR_MIDDLE, 0)?;
+    qtest.outb(SECTOR_HIGH, 0)?;
+    qtest.outb(COMMAND, command)
+}

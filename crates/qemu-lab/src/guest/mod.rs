@@ -1,0 +1,5 @@
+//! What a guest's drivers would do, over qtest.
+
+pub(crate) mod ide;
+pub(crate) mod pci;
+pub(crate) mod power;
