@@ -71,11 +71,8 @@ fn outside_value(value: &Json, ty: &TypeFacts, path: &str, found: &mut Vec<Outsi
         value: word.text().into(),
     };
     match ty {
-        TypeFacts::Enum(facts) => {
-            if facts.values.iter().all(|known| known.name != value.text()) {
-                found.push(unknown(path.into(), value));
-            }
-        }
+        TypeFacts::Enum(facts) if facts.values.iter().any(|v| v.name == value.text()) => {}
+        TypeFacts::Enum(_) => found.push(unknown(path.into(), value)),
         TypeFacts::Object(facts) => outside_object(value, facts.members, path, found),
         TypeFacts::Union(facts) => {
             let tag = value.member(facts.tag).expect("every union has its tag");
