@@ -10,9 +10,10 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::output::{ColorWhen, OutputArgs, Printer};
+use crate::output::{ColorWhen, OutputArgs, Printer, escape};
 
 mod completions;
+mod decode;
 mod events;
 mod failure;
 mod man;
@@ -48,6 +49,7 @@ struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    Decode(decode::Args),
     Events(events::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -56,6 +58,7 @@ enum Command {
 impl Command {
     fn run(&self, ui: Ui) -> Result<Exit, Failure> {
         match self {
+            Self::Decode(args) => decode::run(args, ui),
             Self::Events(args) => events::run(args, ui),
             Self::Completions(args) => completions::run(args),
             Self::Man(args) => man::run(args),
@@ -106,6 +109,7 @@ impl Ui {
 
     /// Tells the user something beside the output, on standard error.
     pub(crate) fn note(self, message: &str) {
+        let message = escape::visible(message);
         let _ = writeln!(io::stderr().lock(), "qwatch: {message}");
     }
 

@@ -12,16 +12,18 @@ use crate::time;
 const MACHINE_COLUMNS_MAX: usize = 24;
 /// Wide enough for most events; longer names push the rest of their line.
 const EVENT_COLUMNS: usize = 20;
+/// `2026-01-31 12:00:00.000`
+const TIME_COLUMNS: usize = 23;
 
 /// The widths of the columns: they grow with what is seen and never shrink.
 #[derive(Debug, Default)]
-pub(super) struct Columns {
+struct Columns {
     machine: usize,
 }
 
 impl Columns {
     /// Makes room for a machine's name.
-    pub(super) fn widen(&mut self, machine: &str) {
+    fn widen(&mut self, machine: &str) {
         let width = visible(machine).chars().count();
         self.machine = self.machine.max(width.min(MACHINE_COLUMNS_MAX));
     }
@@ -109,27 +111,74 @@ pub(crate) fn paint(style: Style, text: &str) -> String {
     format!("{style}{text}{style:#}")
 }
 
-/// The record as one line, without the line end.
-pub(super) fn line(
-    record: &Record,
-    zone: &TimeZone,
-    columns: &mut Columns,
-    palette: &Palette,
-) -> String {
-    columns.widen(&record.machine);
-    let at = paint(palette.dim, &time::human(record.time_us(), zone));
-    let machine = padded(&record.machine, columns.machine);
-    let name = padded(&record.name, EVENT_COLUMNS);
-    let event = paint(palette.of(&record.name), &name);
-    let machine = paint(palette.machine, &machine);
-    let summary = summary(record);
-    let mark = if record.origin == Origin::Qwatch {
-        "· "
-    } else {
-        ""
-    };
-    let line = format!("{at}  {machine}  {event}  {mark}{summary}");
-    line.trim_end().to_owned()
+/// What one line shows.
+pub(crate) struct Shown<'a> {
+    /// Microseconds since 1970; `None` where nobody knows.
+    pub(crate) time_us: Option<i64>,
+    /// Empty where there is only one machine, and no name for it.
+    pub(crate) machine: &'a str,
+    pub(crate) name: &'a str,
+    pub(crate) data: Option<&'a str>,
+    pub(crate) origin: Origin,
+}
+
+impl<'a> From<&'a Record> for Shown<'a> {
+    fn from(record: &'a Record) -> Self {
+        Self {
+            time_us: Some(record.time_us()),
+            machine: &record.machine,
+            name: &record.name,
+            data: record.data.as_deref(),
+            origin: record.origin,
+        }
+    }
+}
+
+/// Makes lines whose columns stand below each other.
+pub(crate) struct Lines {
+    zone: TimeZone,
+    columns: Columns,
+    palette: Palette,
+}
+
+impl Lines {
+    pub(crate) fn new(zone: TimeZone, palette: Palette) -> Self {
+        let columns = Columns::default();
+        Self {
+            zone,
+            columns,
+            palette,
+        }
+    }
+
+    /// Makes room for a machine's name.
+    pub(crate) fn widen(&mut self, machine: &str) {
+        self.columns.widen(machine);
+    }
+
+    /// One line, without the line end.
+    pub(crate) fn line(&mut self, shown: &Shown<'_>) -> String {
+        self.columns.widen(shown.machine);
+        let at = match shown.time_us {
+            Some(us) => time::human(us, &self.zone),
+            None => "(no clock)".to_owned(),
+        };
+        let mut line = paint(self.palette.dim, &padded(&at, TIME_COLUMNS));
+        if self.columns.machine > 0 {
+            let machine = padded(shown.machine, self.columns.machine);
+            line.push_str("  ");
+            line.push_str(&paint(self.palette.machine, &machine));
+        }
+        let name = padded(shown.name, EVENT_COLUMNS);
+        let event = paint(self.palette.of(shown.name), &name);
+        let mark = match shown.origin {
+            Origin::Qwatch => "· ",
+            Origin::Qemu => "",
+        };
+        let summary = summary(shown.name, shown.data);
+        let line = format!("{line}  {event}  {mark}{summary}");
+        line.trim_end().to_owned()
+    }
 }
 
 fn padded(text: &str, width: usize) -> String {
@@ -140,26 +189,19 @@ fn padded(text: &str, width: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use qmp_events::Timestamp;
-
     use super::*;
 
     fn shown(machine: &str, name: &str, data: Option<&str>, palette: Palette) -> String {
-        let record = Record {
-            seq: None,
-            machine: machine.to_owned(),
-            run: None,
+        let shown = Shown {
+            time_us: Some(1_700_000_000_123_456),
+            machine,
+            name,
+            data,
             origin: Origin::Qemu,
-            name: name.to_owned(),
-            timestamp: Some(Timestamp {
-                seconds: 1_700_000_000,
-                microseconds: 123_456,
-            }),
-            received_us: 0,
-            data: data.map(str::to_owned),
         };
-        let mut columns = Columns { machine: 5 };
-        line(&record, &TimeZone::UTC, &mut columns, &palette)
+        let mut lines = Lines::new(TimeZone::UTC, palette);
+        lines.widen("web-1");
+        lines.line(&shown)
     }
 
     #[test]

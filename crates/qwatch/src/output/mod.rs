@@ -3,7 +3,6 @@
 use std::io::{self, BufWriter, IsTerminal, Write};
 
 use clap::{Args, ValueEnum};
-use jiff::tz::TimeZone;
 use thiserror::Error;
 
 use crate::record::Record;
@@ -17,7 +16,7 @@ mod summary;
 mod words;
 
 pub use human::Palette;
-pub(crate) use human::paint;
+pub(crate) use human::{Lines, Shown, paint};
 pub use members::Members;
 pub use summary::summary;
 
@@ -82,11 +81,7 @@ pub struct Printer {
 
 enum Style {
     Json,
-    Human {
-        zone: TimeZone,
-        columns: human::Columns,
-        palette: Palette,
-    },
+    Human(Lines),
 }
 
 impl Printer {
@@ -102,19 +97,15 @@ impl Printer {
         let style = if args.json {
             Style::Json
         } else {
-            Style::Human {
-                zone: time::zone(args.utc),
-                columns: human::Columns::default(),
-                palette: Palette::new(colored),
-            }
+            Style::Human(Lines::new(time::zone(args.utc), Palette::new(colored)))
         };
         Self { out, style }
     }
 
     /// Makes room for these machine names, so that the columns stand still from the first line on.
     pub fn expect_machines<'a>(&mut self, names: impl IntoIterator<Item = &'a str>) {
-        if let Style::Human { columns, .. } = &mut self.style {
-            names.into_iter().for_each(|name| columns.widen(name));
+        if let Style::Human(lines) = &mut self.style {
+            names.into_iter().for_each(|name| lines.widen(name));
         }
     }
 
@@ -125,11 +116,7 @@ impl Printer {
     pub fn print(&mut self, record: &Record) -> Result<(), WriteError> {
         let mut line = match &mut self.style {
             Style::Json => json::line(record),
-            Style::Human {
-                zone,
-                columns,
-                palette,
-            } => human::line(record, zone, columns, palette),
+            Style::Human(lines) => lines.line(&record.into()),
         };
         line.push('\n');
         Ok(self.out.write_all(line.as_bytes())?)

@@ -3,23 +3,23 @@
 use super::Members;
 use super::escape::visible;
 use super::words::typed;
-use crate::record::Record;
 
 /// A value in a summary is cut here, in characters; `--json` has the whole.
 const VALUE_MAX_CHARS: usize = 160;
 /// Objects nested deeper than this are shown as JSON; no event of QEMU's is deeper.
 const NESTING_MAX_LEVELS: usize = 3;
 
-/// The record's data in a few words, empty if it has none; safe to print.
+/// The data of an event or a note in a few words, empty if it has none; safe to print.
 ///
 /// Where the data is not as the vocabulary knows it, all of it is shown as `name=value`.
-pub fn summary(record: &Record) -> String {
-    let Some(raw) = record.data.as_deref() else {
+pub fn summary(name: &str, data: Option<&str>) -> String {
+    let Some(raw) = data else {
         return String::new();
     };
     match Members::read(raw) {
-        Some(members) => typed(&record.name, &members)
-            .unwrap_or_else(|| generic(&members, "", NESTING_MAX_LEVELS)),
+        Some(members) => {
+            typed(name, &members).unwrap_or_else(|| generic(&members, "", NESTING_MAX_LEVELS))
+        }
         None => shortened(raw),
     }
 }
