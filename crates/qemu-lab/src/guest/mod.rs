@@ -1,5 +1,7 @@
-//! What a guest's drivers would do, over qtest.
+//! Counterparts of QEMU: what a guest's drivers do, over qtest, and a viewer of its console.
 
 pub(crate) mod ide;
 pub(crate) mod pci;
 pub(crate) mod power;
+pub(crate) mod virtio;
+pub(crate) mod vnc;

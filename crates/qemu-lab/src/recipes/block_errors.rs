@@ -114,6 +114,7 @@ pub(super) const RECIPES: &[Recipe] = &[
 
 fn write_then_flush(machine: &mut Machine) -> Result<(), LabError> {
     ide::write(machine.qtest(), FAILING_SECTOR)?;
+    ide::settle(machine.qtest())?;
     ide::flush(machine.qtest())
 }
 

@@ -65,6 +65,26 @@ pub(super) const RECIPES: &[Recipe] = &[
         ],
     )
     .files(small_images),
+    Recipe::new(
+        "BLOCK_JOB_PENDING",
+        NODES,
+        |machine| {
+            let arguments = json!({
+                "job-id": "job0", "device": "source", "target": "target", "sync": "full",
+                "auto-finalize": false,
+            });
+            machine.execute("blockdev-backup", arguments)?;
+            machine.event("BLOCK_JOB_PENDING")?;
+            machine
+                .execute("job-finalize", json!({ "id": "job0" }))
+                .map(drop)
+        },
+        &[
+            "BLOCK_JOB_PENDING id=job0 type=backup",
+            "BLOCK_JOB_COMPLETED device=job0",
+        ],
+    )
+    .files(small_images),
     // The first MiB ignores the speed, hence the larger source.
     Recipe::new(
         "BLOCK_JOB_CANCELLED",

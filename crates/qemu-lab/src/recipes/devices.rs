@@ -2,13 +2,9 @@
 
 use serde_json::json;
 
-use super::Recipe;
-use crate::{LabError, Machine, guest::pci::Function, write_raw_image};
+use super::{Recipe, virtio::BALLOON};
+use crate::{LabError, Machine, write_raw_image};
 
-const BALLOON: &[&str] = &[
-    "-device",
-    "virtio-balloon-pci,id=balloon0,addr=4,disable-modern=on,disable-legacy=off",
-];
 const TRAY: &[&str] = &[
     "-drive",
     "if=none,id=drive0,media=cdrom,format=raw,readonly=on,file=cd.img",
@@ -62,13 +58,6 @@ pub(super) const RECIPES: &[Recipe] = &[
         ],
     )
     .files(|folder| write_raw_image(folder, "cd.img", 1, 0)),
-    // 64 MiB less 4096 pages of 4 KiB.
-    Recipe::new(
-        "BALLOON_CHANGE",
-        BALLOON,
-        inflate,
-        &["BALLOON_CHANGE actual=50331648"],
-    ),
     Recipe::new(
         "ACPI_DEVICE_OST",
         MEMORY_SLOT,
@@ -80,18 +69,6 @@ pub(super) const RECIPES: &[Recipe] = &[
     )
     .memory("64M,slots=2,maxmem=1G"),
 ];
-
-/// Tells the balloon's device configuration how many pages the guest gave up.
-fn inflate(machine: &mut Machine) -> Result<(), LabError> {
-    const BASE: u16 = 0xC000;
-    const ACTUAL: u16 = BASE + 0x14 + 4;
-    let balloon = Function {
-        slot: 4,
-        function: 0,
-    };
-    balloon.map_ports(machine.qtest(), BASE)?;
-    machine.qtest().outl(ACTUAL, 4096)
-}
 
 /// What a guest's ACPI does when it has taken a memory module into use.
 fn report_slot(machine: &mut Machine) -> Result<(), LabError> {

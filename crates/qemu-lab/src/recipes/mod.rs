@@ -12,12 +12,15 @@ use crate::{LabError, LabEvent, Machine, Qemu, QemuBinary, Version};
 
 mod block_errors;
 mod block_jobs;
+mod block_nodes;
+mod connections;
 mod devices;
 mod guest;
 mod migration;
 mod power;
 mod quorum;
 mod run_state;
+mod virtio;
 mod watchdog;
 
 /// One way to an event.
@@ -141,8 +144,11 @@ pub fn all() -> impl Iterator<Item = &'static Recipe> {
         guest::RECIPES,
         watchdog::RECIPES,
         devices::RECIPES,
+        virtio::RECIPES,
+        connections::RECIPES,
         block_jobs::RECIPES,
         block_errors::RECIPES,
+        block_nodes::RECIPES,
         quorum::RECIPES,
         migration::RECIPES,
     ]
