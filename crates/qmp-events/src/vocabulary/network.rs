@@ -33,7 +33,7 @@ object! {
 object! {
     /// The address of a UNIX domain socket.
     UnixSocketAddress<'a> {
-        /// Path in the file system, or name in the abstract namespace; "" for a client without one.
+        /// Path in the file system, or name in the abstract namespace.
         path "path": Str<'a>;
         /// True if `path` is a name in the abstract namespace of Linux.
         r#abstract "abstract": bool, optional;
@@ -83,7 +83,7 @@ event! {
     NetdevStreamConnected<'a> {
         /// Id of the back end.
         netdev_id "netdev-id": Str<'a>;
-        /// Address of the peer.
+        /// Address of the peer; for a UNIX socket the path it is bound to on the listening side.
         addr "addr": SocketAddress<'a>;
     }
 }

@@ -1,4 +1,7 @@
-//! Event lines that real QEMUs printed.
+//! Event lines that real QEMUs printed: 7.2.22 and 10.0.2, x86-64, no guest but a player of its part.
+//!
+//! Lines that differ from an earlier one only in the timestamp are left out. A VNC socket with an odd
+//! name brings escapes beyond ASCII.
 
 use std::collections::BTreeSet;
 
@@ -28,11 +31,11 @@ fn check(lines: &str) -> BTreeSet<String> {
 #[test]
 fn qemu_7_2() {
     let names = check(include_str!("../data/captured-7.2.txt"));
-    assert!(names.len() >= 5, "{names:?}");
+    assert_eq!(names.len(), 35, "{names:?}");
 }
 
 #[test]
 fn qemu_10_0() {
     let names = check(include_str!("../data/captured-10.0.txt"));
-    assert!(names.len() >= 5, "{names:?}");
+    assert_eq!(names.len(), 36, "{names:?}");
 }
