@@ -205,7 +205,10 @@ impl Commands for CommandTable {
     }
 
     fn execute(&mut self, call: Call<'_>) -> Answer {
-        let entry = self.entries.iter_mut().find(|(info, _)| info.name == call.name);
+        let entry = self
+            .entries
+            .iter_mut()
+            .find(|(info, _)| info.name == call.name);
         match entry {
             Some((_, handler)) => handler(&call).into(),
             None => Err(generic_error("The command is not in the table")).into(),

@@ -100,7 +100,10 @@ impl Emitter {
 
     pub(crate) fn hub(&self) -> MutexGuard<'_, Hub> {
         // The hub is consistent between any two of its steps.
-        self.shared.hub.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared
+            .hub
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn emit_outgoing(&self, event: Outgoing) {

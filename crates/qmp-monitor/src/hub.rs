@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::time::Instant;
 
-use qmp_events::EventKind;
 use qmp_protocol::CommandError;
 use qmp_protocol::monitor::{
     Admission, Ended, LimitKey, Limiter, MonitorSession, Personality, Request, Ticket, Value,
@@ -21,19 +20,6 @@ pub struct Outgoing {
     pub line: String,
     /// The rate limit it falls under in the emulated release; `None`: sent at once.
     pub limit: Option<LimitKey>,
-}
-
-impl Outgoing {
-    /// Looks up the limit of an event in a release; `data` is the event's, as JSON.
-    pub fn new(
-        personality: &Personality,
-        kind: Option<EventKind>,
-        data: Option<&str>,
-        line: String,
-    ) -> Self {
-        let limit = kind.and_then(|kind| LimitKey::of(kind, data, personality.version));
-        Self { line, limit }
-    }
 }
 
 /// What became of the events of one machine.

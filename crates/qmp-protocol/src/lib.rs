@@ -7,9 +7,11 @@
 //!   [`Scanner`] is its core, for those who keep the bytes themselves.
 //! * [`ServerMessage::classify`] tells greeting, event and reply apart.
 //! * [`ClientSession`] greets, negotiates, sends commands, matches replies and hands out events.
+//! * [`monitor`] is the other side: sessions of a monitor and its rate limits.
 
 pub mod fuzz;
 pub mod limits;
+pub mod monitor;
 
 mod client;
 mod error;

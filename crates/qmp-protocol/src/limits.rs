@@ -39,3 +39,31 @@ const _: () = assert!(FRAMER_IDLE_MAX_BYTES < MESSAGE_SIZE_MAX_BYTES);
 const _: () = assert!(IN_BAND_MAX_COMMANDS < OUTSTANDING_MAX_COMMANDS);
 // "too large" must be reachable before an index into a message overflows 32 bits.
 const _: () = assert!(MESSAGE_SIZE_MAX_BYTES < u32::MAX as usize);
+
+/// The most text a monitor takes in one message of a client, counted over its tokens; also the most in
+/// one token. QEMU's own limit.
+pub const CLIENT_TOKENS_SIZE_MAX_BYTES: usize = 64 << 20;
+
+/// The most tokens a monitor takes in one message of a client; QEMU's own limit.
+pub const CLIENT_TOKENS_MAX: usize = 2 << 20;
+
+/// The most levels of objects and arrays, the command's own included, that a monitor takes in a message
+/// of a client; QEMU's own limit.
+pub const CLIENT_NESTING_MAX_LEVELS: i64 = 1024;
+
+/// The most keys the rate limiter keeps apart at a time; [`crate::monitor::Limiter`] says what happens
+/// beyond it.
+pub const LIMITER_SLOTS_MAX: usize = 1024;
+
+/// The most bytes of a client that a monitor session keeps unparsed behind a running command.
+pub const MONITOR_INPUT_MAX_BYTES: usize = 1 << 20;
+
+/// In-band messages of a client that a monitor queues before it reads no further, where out-of-band
+/// execution is on; QEMU's own number. Without, it is one.
+pub const MONITOR_QUEUE_MAX_COMMANDS: usize = 8;
+
+/// The most bytes that wait for a client before a monitor gives it up, unless told otherwise.
+pub const MONITOR_OUTPUT_MAX_BYTES: usize = 64 << 20;
+
+/// Memory a session keeps for its output while nothing waits.
+pub const MONITOR_OUTPUT_IDLE_MAX_BYTES: usize = 4 << 10;

@@ -129,5 +129,7 @@ fn missing(name: &str) -> CommandError {
 }
 
 fn wrong_type(name: &str, expected: &str) -> CommandError {
-    generic(format!("Invalid parameter type for '{name}', expected: {expected}"))
+    generic(format!(
+        "Invalid parameter type for '{name}', expected: {expected}"
+    ))
 }

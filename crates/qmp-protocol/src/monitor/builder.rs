@@ -98,7 +98,8 @@ impl Builder {
     fn value(&mut self, token: Token) -> Result<(), ParseError> {
         match token {
             Token::ObjectStart => {
-                self.open.push(Frame::Object(Object::new(), InObject::First));
+                self.open
+                    .push(Frame::Object(Object::new(), InObject::First));
                 Ok(())
             }
             Token::ArrayStart => {
@@ -143,18 +144,16 @@ impl Builder {
                 elements.push(value);
                 *state = InArray::Separator;
             }
-            Some(Frame::Object(object, state)) => {
-                match mem::replace(state, InObject::Separator) {
-                    InObject::Value(name) if object.contains(&name) => {
-                        return Err(ParseError::DuplicateKey);
-                    }
-                    InObject::Value(name) => object.insert(name, value),
-                    _ => match value {
-                        Value::String(name) => *state = InObject::Colon(name),
-                        _ => return Err(ParseError::KeyNotString),
-                    },
+            Some(Frame::Object(object, state)) => match mem::replace(state, InObject::Separator) {
+                InObject::Value(name) if object.contains(&name) => {
+                    return Err(ParseError::DuplicateKey);
                 }
-            }
+                InObject::Value(name) => object.insert(name, value),
+                _ => match value {
+                    Value::String(name) => *state = InObject::Colon(name),
+                    _ => return Err(ParseError::KeyNotString),
+                },
+            },
         }
         Ok(())
     }

@@ -146,7 +146,9 @@ impl Lexer {
 
     /// Inside a string: takes all that is neither its end nor an escape at once.
     fn take_plain(&mut self, input: &mut &[u8]) {
-        let State::Text(quote) = self.state else { return };
+        let State::Text(quote) = self.state else {
+            return;
+        };
         let plain = |byte: &u8| matches!(byte, 0x20..=0xFD) && *byte != b'\\' && *byte != quote;
         let length = input.iter().take_while(|byte| plain(byte)).count();
         let (taken, rest) = input.split_at(length);
@@ -245,8 +247,7 @@ mod tests {
         for cut in 0..text.len() {
             let (mut head, mut tail) = text.split_at(cut);
             let mut lexer = Lexer::default();
-            let mut split: Vec<Token> =
-                std::iter::from_fn(|| lexer.next(&mut head)).collect();
+            let mut split: Vec<Token> = std::iter::from_fn(|| lexer.next(&mut head)).collect();
             split.extend(std::iter::from_fn(|| lexer.next(&mut tail)));
             assert_eq!(split, whole, "cut at {cut}");
         }
@@ -263,22 +264,28 @@ mod tests {
 
     #[test]
     fn recovery_ends_at_structure_control_or_no_utf8() {
-        assert_eq!(tokens(b"\x1b[A"), [stray("\x1b"), Token::ArrayStart, stray("A")]);
+        assert_eq!(
+            tokens(b"\x1b[A"),
+            [stray("\x1b"), Token::ArrayStart, stray("A")]
+        );
         assert_eq!(tokens(b"\x01\x02"), [stray("\x01"), stray("\x02")]);
         let strays = tokens(b"\xfe\xff");
         assert_eq!(strays.len(), 2);
-        assert_eq!(tokens(b"%d \t 'x' \n true "), [
-            stray("%"),
-            Token::Keyword(b"true".to_vec())
-        ]);
+        assert_eq!(
+            tokens(b"%d \t 'x' \n true "),
+            [stray("%"), Token::Keyword(b"true".to_vec())]
+        );
     }
 
     #[test]
     fn words_and_numbers_end_where_they_stop_fitting() {
-        assert_eq!(tokens(b"0x10 "), [
-            Token::Integer(b"0".to_vec()),
-            Token::Keyword(b"x".to_vec()),
-            Token::Integer(b"10".to_vec()),
-        ]);
+        assert_eq!(
+            tokens(b"0x10 "),
+            [
+                Token::Integer(b"0".to_vec()),
+                Token::Keyword(b"x".to_vec()),
+                Token::Integer(b"10".to_vec()),
+            ]
+        );
     }
 }

@@ -15,7 +15,9 @@ pub(crate) enum BadString {
 
 /// The text of a string, from its spelling with quotes.
 pub(crate) fn string(spelled: &[u8]) -> Result<String, BadString> {
-    let inner = spelled.get(1..spelled.len().saturating_sub(1)).unwrap_or(&[]);
+    let inner = spelled
+        .get(1..spelled.len().saturating_sub(1))
+        .unwrap_or(&[]);
     let mut rest = inner;
     let mut text = String::with_capacity(inner.len());
     while let Some(&byte) = rest.first() {
@@ -150,8 +152,14 @@ mod tests {
 
     #[test]
     fn escapes() {
-        assert_eq!(string(br#""a\"\'\\\/\b\f\n\r\t""#).as_deref(), Ok("a\"'\\/\u{8}\u{c}\n\r\t"));
-        assert_eq!(string(br#"'\u00e9\ud83d\ude00\u0000'"#).as_deref(), Ok("é😀\0"));
+        assert_eq!(
+            string(br#""a\"\'\\\/\b\f\n\r\t""#).as_deref(),
+            Ok("a\"'\\/\u{8}\u{c}\n\r\t")
+        );
+        assert_eq!(
+            string(br#"'\u00e9\ud83d\ude00\u0000'"#).as_deref(),
+            Ok("é😀\0")
+        );
         assert_eq!(string(br#""\x41""#), Err(BadString::Escape));
         assert_eq!(string(br#""\q""#), Err(BadString::Escape));
     }
@@ -169,7 +177,13 @@ mod tests {
     fn modified_utf8() {
         assert_eq!(string(b"\"a\xC0\x80b\"").as_deref(), Ok("a\0b"));
         assert_eq!(string(b"\"\xEF\xBB\xBF\"").as_deref(), Ok("\u{FEFF}"));
-        for wrong in [&b"\"\xEF\xBF\xBF\""[..], b"\"\xC3(\"", b"\"\xED\xA0\x80\"", b"\"\xF4\x90\x80\x80\"", b"\"\xC0\x81\""] {
+        for wrong in [
+            &b"\"\xEF\xBF\xBF\""[..],
+            b"\"\xC3(\"",
+            b"\"\xED\xA0\x80\"",
+            b"\"\xF4\x90\x80\x80\"",
+            b"\"\xC0\x81\"",
+        ] {
             assert_eq!(string(wrong), Err(BadString::Utf8), "{wrong:x?}");
         }
     }
@@ -178,7 +192,10 @@ mod tests {
     fn numbers_beyond_64_bits_are_doubles() {
         assert_eq!(integer(b"-0"), Value::Int(0));
         assert_eq!(integer(b"9223372036854775808"), Value::Uint(1 << 63));
-        assert_eq!(integer(b"18446744073709551616"), Value::Float(18_446_744_073_709_551_616.0));
+        assert_eq!(
+            integer(b"18446744073709551616"),
+            Value::Float(18_446_744_073_709_551_616.0)
+        );
         assert_eq!(float(b"1e400"), Value::Float(f64::INFINITY));
     }
 }

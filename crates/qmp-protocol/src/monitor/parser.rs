@@ -9,9 +9,7 @@ use thiserror::Error;
 use super::builder::Builder;
 use super::lexer::{Lexer, Token};
 use super::value::Value;
-use crate::limits::{
-    CLIENT_NESTING_MAX_LEVELS, CLIENT_TOKENS_MAX, CLIENT_TOKENS_SIZE_MAX_BYTES,
-};
+use crate::limits::{CLIENT_NESTING_MAX_LEVELS, CLIENT_TOKENS_MAX, CLIENT_TOKENS_SIZE_MAX_BYTES};
 
 /// Why a client's message is none. Displayed it is the `desc` of QEMU's answer.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -171,24 +169,48 @@ mod tests {
     #[test]
     fn errors_are_those_of_qemu() {
         let cases: &[(&str, &[&str])] = &[
-            ("{\"execute\": \"query-status\"]\n", &["JSON parse error, expected separator in dict"]),
+            (
+                "{\"execute\": \"query-status\"]\n",
+                &["JSON parse error, expected separator in dict"],
+            ),
             ("}", &[VALUE]),
             ("{]", &[VALUE]),
-            ("{\"execute\" \"x\"}", &["JSON parse error, missing : in object pair"]),
+            (
+                "{\"execute\" \"x\"}",
+                &["JSON parse error, missing : in object pair"],
+            ),
             ("{\"execute\": }", &[VALUE]),
-            ("{execute: \"x\"}", &["JSON parse error, invalid keyword 'execute'"]),
+            (
+                "{execute: \"x\"}",
+                &["JSON parse error, invalid keyword 'execute'"],
+            ),
             ("{\"execute\": \"x\",}", &[VALUE]),
             ("[1 2]", &["JSON parse error, expected separator in list"]),
             ("[1,]", &[VALUE]),
-            ("{1: 2}", &["JSON parse error, key is not a string in object"]),
-            ("{{}: 2}", &["JSON parse error, key is not a string in object"]),
+            (
+                "{1: 2}",
+                &["JSON parse error, key is not a string in object"],
+            ),
+            (
+                "{{}: 2}",
+                &["JSON parse error, key is not a string in object"],
+            ),
             ("{\"a\": 1, \"a\": 2}", &["JSON parse error, duplicate key"]),
-            ("\"\\u12\"", &["JSON parse error, \\u12\" is not a valid Unicode character"]),
+            (
+                "\"\\u12\"",
+                &["JSON parse error, \\u12\" is not a valid Unicode character"],
+            ),
             ("/* c */ {}", &["JSON parse error, stray '/'", "{}"]),
             ("{\"id\": %s}", &["JSON parse error, stray '%'", VALUE]),
             ("{}}", &["{}", VALUE]),
-            ("0x10\n", &["0", "JSON parse error, invalid keyword 'x'", "10"]),
-            ("{\"id\": \"a\tb\"}", &["JSON parse error, stray '\"a\t'", VALUE]),
+            (
+                "0x10\n",
+                &["0", "JSON parse error, invalid keyword 'x'", "10"],
+            ),
+            (
+                "{\"id\": \"a\tb\"}",
+                &["JSON parse error, stray '\"a\t'", VALUE],
+            ),
         ];
         for (input, expected) in cases {
             assert_eq!(read(input.as_bytes()), *expected, "{input}");
@@ -198,7 +220,10 @@ mod tests {
     #[test]
     fn a_nul_shows_nothing_and_0xff_the_replacement() {
         assert_eq!(read(b"\0"), ["JSON parse error, stray ''"]);
-        assert_eq!(read(b"[[{\xff{}"), ["JSON parse error, stray '\u{FFFD}'", "{}"]);
+        assert_eq!(
+            read(b"[[{\xff{}"),
+            ["JSON parse error, stray '\u{FFFD}'", "{}"]
+        );
         assert_eq!(read(b"\"a\0b\"}"), ["JSON parse error, stray '\"a'", VALUE]);
     }
 
@@ -212,7 +237,8 @@ mod tests {
     /// QEMU 7.2 and 10.0 answer a command with 1,024 nested arrays 1,026 times.
     #[test]
     fn beyond_the_depth_every_leftover_bracket_is_an_error() {
-        let id = |levels: usize| format!("{{\"id\": {}{}}}", "[".repeat(levels), "]".repeat(levels));
+        let id =
+            |levels: usize| format!("{{\"id\": {}{}}}", "[".repeat(levels), "]".repeat(levels));
         assert_eq!(read(id(1023).as_bytes()), [id(1023)]);
         let answers = read(id(1024).as_bytes());
         assert_eq!(answers.len(), 1026);

@@ -46,7 +46,9 @@ pub enum Closed {
     #[error("the client left")]
     Left,
     /// The client does not read what it is sent.
-    #[error("the client does not read: {unread_bytes} bytes wait for it, the limit is {limit_bytes}")]
+    #[error(
+        "the client does not read: {unread_bytes} bytes wait for it, the limit is {limit_bytes}"
+    )]
     NotReading {
         /// Bytes it left unread.
         unread_bytes: usize,
@@ -208,9 +210,10 @@ impl MonitorSession {
     /// Answers a command. A ticket that is not waited for (answered already) is passed over.
     pub fn reply(&mut self, ticket: Ticket, result: Result<Value, CommandError>) {
         let slots = [&mut self.running, &mut self.running_oob];
-        let waiting = slots
-            .into_iter()
-            .find(|slot| slot.as_ref().is_some_and(|running| running.ticket == ticket));
+        let waiting = slots.into_iter().find(|slot| {
+            slot.as_ref()
+                .is_some_and(|running| running.ticket == ticket)
+        });
         if let Some(running) = waiting.and_then(Option::take) {
             self.send_reply(result, running.id.as_ref());
         }
@@ -326,7 +329,11 @@ impl MonitorSession {
             Ok(shaped) => {
                 self.tickets += 1;
                 let ticket = Ticket(self.tickets);
-                let slot = if urgent { &mut self.running_oob } else { &mut self.running };
+                let slot = if urgent {
+                    &mut self.running_oob
+                } else {
+                    &mut self.running
+                };
                 *slot = Some(Running { ticket, id });
                 return Some(Request {
                     ticket,
@@ -393,7 +400,10 @@ impl MonitorSession {
         let unread_bytes = self.output().len();
         if unread_bytes > self.output_max_bytes {
             let limit_bytes = self.output_max_bytes;
-            self.close(Closed::NotReading { unread_bytes, limit_bytes });
+            self.close(Closed::NotReading {
+                unread_bytes,
+                limit_bytes,
+            });
         } else if self.output_taken >= unread_bytes {
             // As much was written as waits: moving the rest costs no more than it saved.
             let unread = self.output.split_off(mem::take(&mut self.output_taken));
