@@ -114,7 +114,7 @@ fn panic(data: &Members<'_>) -> Option<String> {
     let Some(info) = data.object("info") else {
         return Some(format!("→ {action}"));
     };
-    let told: Vec<String> = info
+    let mut told: Vec<String> = info
         .0
         .iter()
         .filter(|(name, _)| name != "type")
@@ -123,6 +123,8 @@ fn panic(data: &Members<'_>) -> Option<String> {
             Err(_) => format!("{}={}", shortened(name), shortened(value.get())),
         })
         .collect();
+    // QEMU sends them in the order of its hash table: arg5 first.
+    told.sort();
     Some(format!(
         "→ {action}, {}: {}",
         text(&info, "type")?,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use qmp_events::Message;
+use qmp_events::{Message, Outside};
 
 use crate::cli::Ui;
 
@@ -26,7 +26,10 @@ impl Outsiders {
     /// Looks at an event that begins at `offset`, bytes from the start of the input.
     pub(super) fn look(&mut self, message: &Message<'_>, offset: u64) {
         for outside in message.outside() {
-            let text = format!("{}: {outside}", message.event.name());
+            let text = match &outside {
+                Outside::Event(_) => outside.to_string(),
+                _ => format!("{}: {outside}", message.event.name()),
+            };
             if let Some(finding) = self.findings.get_mut(&text) {
                 finding.count += 1;
             } else if self.findings.len() < FINDINGS_MAX {

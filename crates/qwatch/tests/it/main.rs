@@ -1,0 +1,5 @@
+//! The tests of qwatch from outside, in one binary; one module a concern.
+
+mod book;
+mod command;
+mod decode;
