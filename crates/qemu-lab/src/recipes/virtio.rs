@@ -3,7 +3,7 @@
 use super::Recipe;
 use crate::{
     LabError, Machine,
-    guest::virtio::{DEVICE_CONFIG, Legacy},
+    guest::virtio::{DEVICE_CONFIG, Legacy, Modern},
 };
 
 pub(super) const BALLOON: &[&str] = &[
@@ -24,6 +24,18 @@ const NETWORK: &[&str] = &[
     "-device",
     "virtio-net-pci,id=net0,netdev=netdev0,addr=4,romfile=,disable-modern=on,\
      disable-legacy=off,vectors=0",
+];
+const STANDBY: &[&str] = &[
+    "-netdev",
+    "user,id=netdev0,restrict=on",
+    "-device",
+    "virtio-net-pci,id=net0,netdev=netdev0,addr=4,romfile=,failover=on,disable-legacy=on",
+];
+const PLUGGABLE: &[&str] = &[
+    "-object",
+    "memory-backend-ram,id=mem0,size=256M",
+    "-device",
+    "virtio-mem-pci,id=vmem0,memdev=mem0,requested-size=128M,block-size=2M,addr=4",
 ];
 const SLOT: u8 = 4;
 
@@ -51,7 +63,41 @@ pub(super) const RECIPES: &[Recipe] = &[
         listen_to_everything,
         &["NIC_RX_FILTER_CHANGED name=net0 path=/machine/peripheral/net0/virtio-backend"],
     ),
+    Recipe::new(
+        "FAILOVER_NEGOTIATED",
+        STANDBY,
+        accept_standby,
+        &["FAILOVER_NEGOTIATED device-id=net0"],
+    ),
+    Recipe::new(
+        "MEMORY_DEVICE_SIZE_CHANGE",
+        PLUGGABLE,
+        plug_memory,
+        &["MEMORY_DEVICE_SIZE_CHANGE id=vmem0 size=2097152"],
+    )
+    .memory("64M,slots=2,maxmem=2G"),
 ];
+
+/// Accepts to be the stand-in of a card that is passed through.
+fn accept_standby(machine: &mut Machine) -> Result<(), LabError> {
+    const STANDBY: u64 = 1 << 62;
+    Modern::start(machine.qtest(), SLOT, Modern::VERSION_1 | STANDBY).map(drop)
+}
+
+/// Asks for one block: request kind, address, number of blocks, the gaps unused.
+fn plug_memory(machine: &mut Machine) -> Result<(), LabError> {
+    const UNPLUGGED_INACCESSIBLE: u64 = 1 << 1;
+    const REGION_ADDRESS: u64 = 16;
+    const PLUG: u64 = 0;
+    const BLOCKS: u64 = 1;
+    const ANSWER_BYTES: u32 = 10;
+    let qtest = machine.qtest();
+    let features = Modern::VERSION_1 | UNPLUGGED_INACCESSIBLE;
+    let mut memory = Modern::start(qtest, SLOT, features)?;
+    let address = memory.config(qtest, REGION_ADDRESS)?;
+    let request = [PLUG, address, BLOCKS].map(u64::to_le_bytes).concat();
+    memory.send(qtest, &request, ANSWER_BYTES)
+}
 
 /// Tells the balloon how many pages the guest gave up; that needs no queue.
 fn inflate(machine: &mut Machine) -> Result<(), LabError> {
