@@ -2,6 +2,8 @@
 
 pub mod cli;
 pub mod filter;
+pub mod journal;
+pub mod limits;
 pub mod output;
 pub mod record;
 pub mod time;

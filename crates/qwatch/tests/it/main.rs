@@ -3,3 +3,5 @@
 mod book;
 mod command;
 mod decode;
+mod journal;
+mod support;

@@ -1,0 +1,51 @@
+//! The journal: what every machine said, on disk, in one order.
+//!
+//! One SQLite file in WAL mode with `synchronous=FULL`, written by one thread of one process, read by any
+//! number. A record has its number (`seq`) when it is committed, and nobody sees it earlier.
+//!
+//! # Layout
+//!
+//! * `event`: one row a record. `seq` is the key and grows by exactly one. The row holds numbers where it
+//!   can: the run, the name (from the table `name`), QEMU's stamp in microseconds, and how much later the
+//!   record was received. `data` is the text QEMU sent. A line that cannot be printed again from stamp,
+//!   name and data (further members, another order, `pretty=on`) is kept whole in `raw` as well.
+//! * `name`: the dictionary of names. The recorder's own notes have the numbers below
+//!   [`schema::FIRST_QEMU_NAME`], so that a partial index over them costs QEMU's events nothing.
+//! * `machine`, `run`: who. A run is one QEMU process of a machine.
+//! * `zone`: for each block of [`crate::limits::ZONE_RECORDS`] records the earliest and latest time in it.
+//!   Stamps are not monotonic, so times cannot be searched by halving; the blocks that may hold a time can.
+//! * `cursor`: how far each durable follower has come.
+//! * the views `events`, `machines`, `runs`, `gaps` are a promise to everyone with an SQLite at hand; the
+//!   tables are not.
+//!
+//! # Stamps
+//!
+//! `event.stamp` is QEMU's stamp in microseconds since 1970, -1 for "the host had no clock" (-1/-1 on the
+//! wire), and NULL where there is none or it is no moment (then `raw` has it). `event.lag` is the time of
+//! receipt less the stamp, or the whole time of receipt where there is no moment to subtract.
+//!
+//! # Failure
+//!
+//! A commit that fails (disk full, I/O error) is kept and tried again until it succeeds; the queue fills,
+//! attachments wait, QEMU keeps its events. [`Health`] says so to whoever asks. After `kill -9` SQLite's
+//! log is recovered at the next opening, runs that never ended get their `detached` note, and `seq` goes on.
+
+mod entry;
+mod error;
+mod follow;
+mod lock;
+mod open;
+mod query;
+mod reader;
+mod run;
+pub mod schema;
+mod store;
+mod writer;
+
+pub use entry::{Entry, Note};
+pub use error::{OpenError, ReadError, WriteError};
+pub use follow::Follower;
+pub use query::{Direction, Names, Query, Records};
+pub use reader::{Gap, Machine, Reader, Run};
+pub use run::{OpenedRun, RunEnd, RunId, RunInfo};
+pub use writer::{Batch, Health, Journal, Receipt, Settings, Writer};

@@ -1,0 +1,367 @@
+//! The writing side of the file: one transaction at a time, all or nothing.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use rusqlite::{
+    CachedStatement, Connection, OptionalExtension, Transaction, TransactionBehavior, params,
+};
+
+use super::entry::{Entry, Name, Note};
+use super::schema::FIRST_QEMU_NAME;
+use super::{OpenError, OpenedRun, RunEnd, RunId, RunInfo, Settings, open};
+use crate::limits::{NAME_CACHE_MAX_ENTRIES, ZONE_RECORDS};
+use crate::time;
+
+/// The only writing connection, and what it remembers between transactions.
+pub(super) struct Store {
+    conn: Connection,
+    last_seq: i64,
+    names: HashMap<String, i64>,
+    zone: Option<Zone>,
+}
+
+/// What one request does to the file.
+pub(super) enum Change<'r> {
+    /// Open a run.
+    Open(&'r RunInfo),
+    /// Append records to a run and perhaps end its attachment.
+    Append {
+        run: RunId,
+        entries: &'r [Entry],
+        end: Option<&'r RunEnd>,
+    },
+}
+
+/// What a request came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// The run was opened.
+    Opened(OpenedRun),
+    /// The records have the numbers `after + 1 ..= last`.
+    Appended { after: u64, last: u64 },
+}
+
+/// Earliest and latest time of a block of records, while it grows.
+#[derive(Clone, Copy, Debug)]
+struct Zone {
+    block: i64,
+    earliest: i64,
+    latest: i64,
+}
+
+impl Store {
+    /// Opens or makes the file; runs that an earlier process left open are closed.
+    pub(super) fn open(path: &Path, settings: &Settings, now_us: i64) -> Result<Self, OpenError> {
+        let conn = open::for_writing(path, settings)?;
+        let sqlite = |source| OpenError::Sqlite {
+            path: path.to_path_buf(),
+            source,
+        };
+        let mut store = Self {
+            conn,
+            last_seq: 0,
+            names: HashMap::new(),
+            zone: None,
+        };
+        store.load(now_us).map_err(sqlite)?;
+        store.close_left_open(now_us).map_err(sqlite)?;
+        Ok(store)
+    }
+
+    /// Number of the last record, 0 if there is none.
+    pub(super) fn last_seq(&self) -> u64 {
+        self.last_seq.unsigned_abs()
+    }
+
+    /// Carries the changes out in one transaction; nothing is remembered of one that fails.
+    pub(super) fn commit(&mut self, changes: &[Change<'_>]) -> rusqlite::Result<Vec<Outcome>> {
+        let before = (self.last_seq, self.zone);
+        let result = self.transact(changes);
+        if result.is_err() {
+            (self.last_seq, self.zone) = before;
+            self.names.clear();
+        }
+        result
+    }
+
+    /// Moves the log into the file as far as readers allow; true if all of it was moved.
+    pub(super) fn checkpoint(&self) -> rusqlite::Result<bool> {
+        self.conn
+            .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
+                let (log, moved): (i64, i64) = (row.get(1)?, row.get(2)?);
+                Ok(log == moved)
+            })
+    }
+
+    /// Runs SQL on the writing connection, to bring about failures.
+    #[cfg(test)]
+    pub(super) fn execute(&self, sql: &str) {
+        self.conn.execute_batch(sql).expect("a statement of a test");
+    }
+
+    fn transact(&mut self, changes: &[Change<'_>]) -> rusqlite::Result<Vec<Outcome>> {
+        let tx = self
+            .conn
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut outcomes = Vec::with_capacity(changes.len());
+        {
+            let mut appender = Appender {
+                insert: tx.prepare_cached(
+                    "INSERT INTO event(seq, run, name, stamp, lag, data, raw) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                )?,
+                tx: &tx,
+                last_seq: &mut self.last_seq,
+                names: &mut self.names,
+                zone: &mut self.zone,
+            };
+            for change in changes {
+                outcomes.push(match change {
+                    Change::Open(info) => Outcome::Opened(open_run(&tx, info)?),
+                    Change::Append { run, entries, end } => {
+                        let after = appender.last_seq.unsigned_abs();
+                        appender.append(*run, entries)?;
+                        if let Some(end) = end {
+                            end_run(&tx, *run, end)?;
+                        }
+                        let last = appender.last_seq.unsigned_abs();
+                        assert_eq!(
+                            last - after,
+                            entries.len() as u64,
+                            "one number for each record"
+                        );
+                        Outcome::Appended { after, last }
+                    }
+                });
+            }
+            appender.finish()?;
+        }
+        tx.commit()?;
+        Ok(outcomes)
+    }
+
+    fn load(&mut self, now_us: i64) -> rusqlite::Result<()> {
+        self.conn.execute(
+            "INSERT INTO journal(id, created) SELECT lower(hex(randomblob(16))), ?1 \
+             WHERE NOT EXISTS (SELECT 1 FROM journal)",
+            [now_us],
+        )?;
+        self.last_seq =
+            self.conn
+                .query_row("SELECT coalesce(max(seq), 0) FROM event", [], |row| {
+                    row.get(0)
+                })?;
+        self.zone = self
+            .conn
+            .query_row(
+                "SELECT block, earliest, latest FROM zone ORDER BY block DESC LIMIT 1",
+                [],
+                |row| {
+                    Ok(Zone {
+                        block: row.get(0)?,
+                        earliest: row.get(1)?,
+                        latest: row.get(2)?,
+                    })
+                },
+            )
+            .optional()?;
+        Ok(())
+    }
+
+    /// A run without an end was being recorded when its recorder was killed.
+    fn close_left_open(&mut self, now_us: i64) -> rusqlite::Result<()> {
+        let open: Vec<(RunId, i64)> = self
+            .conn
+            .prepare("SELECT id, attached FROM run WHERE detached IS NULL ORDER BY id")?
+            .query_map([], |row| Ok((RunId(row.get(0)?), row.get(1)?)))?
+            .collect::<rusqlite::Result<_>>()?;
+        for (run, attached_us) in open {
+            let heard = last_received(&self.conn, run)?.unwrap_or(attached_us);
+            let data = serde_json::json!({
+                "reason": "the recorder ended without a word (killed, crashed, or the host went down)",
+                "heard_until": time::rfc3339(heard),
+            });
+            let end = RunEnd {
+                detached_us: heard,
+                ended: None,
+            };
+            self.commit(&[Change::Append {
+                run,
+                entries: &[Entry::note(Note::Detached, data.to_string(), now_us)],
+                end: Some(&end),
+            }])?;
+        }
+        Ok(())
+    }
+}
+
+/// The rows of one transaction.
+struct Appender<'t> {
+    insert: CachedStatement<'t>,
+    tx: &'t Transaction<'t>,
+    last_seq: &'t mut i64,
+    names: &'t mut HashMap<String, i64>,
+    zone: &'t mut Option<Zone>,
+}
+
+impl Appender<'_> {
+    fn append(&mut self, run: RunId, entries: &[Entry]) -> rusqlite::Result<()> {
+        for entry in entries {
+            let name = match &entry.name {
+                Name::Note(note) => note.number(),
+                Name::Qemu(name) => self.name_number(name)?,
+            };
+            let seq = *self.last_seq + 1;
+            self.note_time(seq, entry.time_us())?;
+            let (stamp, lag) = entry.clock();
+            self.insert
+                .execute(params![seq, run.0, name, stamp, lag, entry.data, entry.raw])?;
+            *self.last_seq = seq;
+        }
+        Ok(())
+    }
+
+    fn name_number(&mut self, name: &str) -> rusqlite::Result<i64> {
+        if let Some(&number) = self.names.get(name) {
+            return Ok(number);
+        }
+        let known = self
+            .tx
+            .prepare_cached("SELECT id FROM name WHERE id >= ?1 AND name = ?2")?
+            .query_row(params![FIRST_QEMU_NAME, name], |row| row.get(0))
+            .optional()?;
+        let number = match known {
+            Some(number) => number,
+            None => self
+                .tx
+                .prepare_cached(
+                    "INSERT INTO name(id, name) SELECT max(max(id) + 1, ?1), ?2 FROM name RETURNING id",
+                )?
+                .query_row(params![FIRST_QEMU_NAME, name], |row| row.get(0))?,
+        };
+        if self.names.len() >= NAME_CACHE_MAX_ENTRIES {
+            self.names.clear();
+        }
+        self.names.insert(name.to_owned(), number);
+        Ok(number)
+    }
+
+    fn note_time(&mut self, seq: i64, time_us: i64) -> rusqlite::Result<()> {
+        let block = seq / ZONE_RECORDS.cast_signed();
+        match self.zone {
+            Some(zone) if zone.block == block => {
+                zone.earliest = zone.earliest.min(time_us);
+                zone.latest = zone.latest.max(time_us);
+            }
+            _ => {
+                self.finish()?;
+                *self.zone = Some(Zone {
+                    block,
+                    earliest: time_us,
+                    latest: time_us,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the block that is growing.
+    fn finish(&mut self) -> rusqlite::Result<()> {
+        if let Some(zone) = self.zone {
+            self.tx
+                .prepare_cached(
+                    "INSERT OR REPLACE INTO zone(block, earliest, latest) VALUES (?1, ?2, ?3)",
+                )?
+                .execute(params![zone.block, zone.earliest, zone.latest])?;
+        }
+        Ok(())
+    }
+}
+
+struct LastRun {
+    id: i64,
+    pid: Option<u32>,
+    started_us: Option<i64>,
+    detached_us: Option<i64>,
+}
+
+/// Goes on with the machine's last run if it is the same process, else begins one.
+fn open_run(tx: &Transaction<'_>, info: &RunInfo) -> rusqlite::Result<OpenedRun> {
+    tx.prepare_cached("INSERT OR IGNORE INTO machine(name) VALUES (?1)")?
+        .execute([&info.machine])?;
+    let machine: i64 = tx
+        .prepare_cached("SELECT id FROM machine WHERE name = ?1")?
+        .query_row([&info.machine], |row| row.get(0))?;
+    let last = tx
+        .prepare_cached(
+            "SELECT id, pid, started, detached FROM run WHERE machine = ?1 ORDER BY id DESC LIMIT 1",
+        )?
+        .query_row([machine], |row| {
+            Ok(LastRun {
+                id: row.get(0)?,
+                pid: row.get(1)?,
+                started_us: row.get(2)?,
+                detached_us: row.get(3)?,
+            })
+        })
+        .optional()?;
+    let heard_until_us = match &last {
+        None => None,
+        Some(run) => match run.detached_us {
+            Some(us) => Some(us),
+            None => last_received(tx, RunId(run.id))?,
+        },
+    };
+    let same = last.filter(|run| {
+        run.pid.is_some()
+            && run.started_us.is_some()
+            && (run.pid, run.started_us) == (info.pid, info.started_us)
+    });
+    let run = match &same {
+        Some(run) => {
+            tx.prepare_cached(
+                "UPDATE run SET detached = NULL, ended = NULL, address = ?2 WHERE id = ?1",
+            )?
+            .execute(params![run.id, info.address])?;
+            run.id
+        }
+        None => insert_run(tx, machine, info)?,
+    };
+    Ok(OpenedRun {
+        run: RunId(run),
+        continued: same.is_some(),
+        heard_until_us,
+    })
+}
+
+fn insert_run(tx: &Transaction<'_>, machine: i64, info: &RunInfo) -> rusqlite::Result<i64> {
+    tx.prepare_cached(
+        "INSERT INTO run(machine, uuid, pid, started, version, package, address, attached) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    )?
+    .insert(params![
+        machine,
+        info.uuid,
+        info.pid,
+        info.started_us,
+        info.version,
+        info.package,
+        info.address,
+        info.attached_us
+    ])
+}
+
+fn end_run(tx: &Transaction<'_>, run: RunId, end: &RunEnd) -> rusqlite::Result<()> {
+    tx.prepare_cached("UPDATE run SET detached = ?2, ended = ?3 WHERE id = ?1")?
+        .execute(params![run.0, end.detached_us, end.ended])?;
+    Ok(())
+}
+
+/// When the last record of a run was received, microseconds since 1970.
+fn last_received(conn: &Connection, run: RunId) -> rusqlite::Result<Option<i64>> {
+    conn.prepare_cached(
+        "SELECT lag + iif(stamp = -1, 0, coalesce(stamp, 0)) FROM event WHERE run = ?1 ORDER BY seq DESC LIMIT 1",
+    )?
+    .query_row([run.0], |row| row.get(0))
+    .optional()
+}
