@@ -5,15 +5,15 @@ use std::path::Path;
 use qwatch::journal::{Batch, Entry, Journal, RunId, RunInfo, Settings};
 
 /// A moment in 2023, microseconds since 1970.
-pub const NOON_US: i64 = 1_700_000_000_000_000;
+pub(crate) const NOON_US: i64 = 1_700_000_000_000_000;
 
 /// Opens a journal for writing.
-pub fn journal(path: &Path) -> Journal {
+pub(crate) fn journal(path: &Path) -> Journal {
     Journal::open(path, &Settings::default()).expect("a journal")
 }
 
 /// A QEMU process, told apart by its number.
-pub fn run_info(machine: &str, pid: u32) -> RunInfo {
+pub(crate) fn run_info(machine: &str, pid: u32) -> RunInfo {
     RunInfo {
         machine: machine.to_owned(),
         pid: Some(pid),
@@ -26,7 +26,7 @@ pub fn run_info(machine: &str, pid: u32) -> RunInfo {
 }
 
 /// An event as QEMU prints it.
-pub fn line(at_us: i64, name: &str, data: Option<&str>) -> String {
+pub(crate) fn line(at_us: i64, name: &str, data: Option<&str>) -> String {
     let (seconds, microseconds) = (at_us.div_euclid(1_000_000), at_us.rem_euclid(1_000_000));
     let data = data.map_or(String::new(), |data| format!(", \"data\": {data}"));
     format!(
@@ -36,12 +36,12 @@ pub fn line(at_us: i64, name: &str, data: Option<&str>) -> String {
 }
 
 /// An entry for an event that took half a second to arrive.
-pub fn event(at_us: i64, name: &str, data: Option<&str>) -> Entry {
+pub(crate) fn event(at_us: i64, name: &str, data: Option<&str>) -> Entry {
     Entry::event(&line(at_us, name, data), at_us + 500_000).expect("an event")
 }
 
 /// Appends and waits until it is on disk; gives the number of the last record.
-pub async fn append(journal: &Journal, run: RunId, entries: Vec<Entry>) -> u64 {
+pub(crate) async fn append(journal: &Journal, run: RunId, entries: Vec<Entry>) -> u64 {
     let batch = Batch {
         run,
         entries,
