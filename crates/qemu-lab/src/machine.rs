@@ -208,8 +208,11 @@ impl Machine {
         report
     }
 
-    fn reported<T>(&self, result: Result<T, LabError>) -> Result<T, LabError> {
-        result.map_err(|error| error.with_report(|| self.report()))
+    fn reported<T>(&mut self, result: Result<T, LabError>) -> Result<T, LabError> {
+        result.map_err(|error| {
+            self.process.let_go(&error);
+            error.with_report(|| self.report())
+        })
     }
 }
 

@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::{
     LabError,
-    limits::{LOOK_INTERVAL, STDERR_SIZE_MAX_BYTES},
+    limits::{EXIT_TIMEOUT, LOOK_INTERVAL, STDERR_SIZE_MAX_BYTES},
 };
 
 /// A running QEMU. Dropping it kills its whole process group.
@@ -116,6 +116,14 @@ impl Process {
                 });
             }
             thread::sleep(LOOK_INTERVAL);
+        }
+    }
+
+    /// If `problem` is that QEMU hung up, waits for its end: only then are its last words complete.
+    pub(crate) fn let_go(&mut self, problem: &LabError) {
+        if matches!(problem, LabError::Gone(_)) {
+            // A QEMU that hangs up and lives on is reported as it is.
+            let _ = self.wait(EXIT_TIMEOUT);
         }
     }
 

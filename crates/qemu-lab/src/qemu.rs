@@ -135,8 +135,7 @@ impl Qemu {
                 folder,
             }),
             Err(problem) => {
-                // So that its last words are complete; it may well be running still.
-                let _ = process.exited();
+                process.let_go(&problem);
                 Err(problem.with_report(|| {
                     format!(
                         "command: qemu {}\nstderr:\n{}",
