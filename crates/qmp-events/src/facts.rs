@@ -112,7 +112,7 @@ impl TypeFacts {
 /// An enum; open, as later releases add values.
 #[derive(Clone, Copy, Debug)]
 pub struct EnumFacts {
-    /// The name in QEMU's schema.
+    /// The name in the vocabulary.
     pub name: &'static str,
     /// What the values are about.
     pub doc: Doc,
@@ -145,7 +145,7 @@ pub struct ObjectFacts {
 /// An object of several shapes, told apart by one member that stands beside the others.
 #[derive(Clone, Copy, Debug)]
 pub struct UnionFacts {
-    /// The name in QEMU's schema.
+    /// The name in the vocabulary.
     pub name: &'static str,
     /// What it holds.
     pub doc: Doc,

@@ -45,10 +45,10 @@ event! {
     /// error; with `ignore` it sees success, and the data is lost.
     ///
     /// Errors and STOPs do not pair one to one: several requests may fail before one STOP. In 9.2
-    /// to 10.2 at most one a second goes out per device, so a repeated error arrives after its STOP
-    /// with an older stamp, or not at all; 11.0 sends those with action `stop` at once again.
-    /// `query-block` keeps an `io-status` that tells what no event told. `report` and `ignore` stay
-    /// limited.
+    /// to 10.2 at most one event a second goes out per device: that of a repeated error arrives
+    /// after its STOP with an older stamp, or not at all. Since 11.0 those with action `stop` go
+    /// out at once again; `report` and `ignore` stay limited. `query-block` keeps an `io-status`
+    /// that tells what no event told.
     BLOCK_IO_ERROR, since 0.13,
         seed "Omits `nospace` and `reason`, both sent since 2.2. `node-name` came with 2.8, \
             `qom-path` and the rate limit with 9.2.",
@@ -150,8 +150,8 @@ event! {
     /// The request itself may still succeed by the votes of the others; if not, QUORUM_FAILURE
     /// follows. At most one a second goes out per child (before 2.6: for all children together).
     QUORUM_REPORT_BAD, since 2.0,
-        seed "Speaks of reads only and has no `type` (2.6). The rate limit is per `node-name` since \
-            2.6.",
+        seed "Speaks of reads only and has no `type` (2.6). The rate limit is per `node-name` \
+            since 2.6.",
         limited [2.0] [2.6 per "node-name"];
     QuorumReportBad<'a> {
         /// What was being done.

@@ -56,8 +56,8 @@ event! {
     /// and a guest that does not answer gives no event at all. The guest may also eject a device on
     /// its own.
     DEVICE_DELETED, since 1.5,
-        seed "Does not tell of the second event for inner devices. Since 2.11 it is sent later, when \
-            the device is finally destroyed.";
+        seed "Does not tell of the second event for inner devices. Since 2.11 it is sent later, \
+            when the device is finally destroyed.";
     DeviceDeleted<'a> {
         /// Id of the device; absent if it has none.
         device "device": Str<'a>, optional;

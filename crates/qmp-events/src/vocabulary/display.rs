@@ -178,8 +178,8 @@ event! {
     /// VNC_INITIALIZED follows if the client may enter, VNC_DISCONNECTED if not. Many of these
     /// without the former: somebody scans or guesses.
     VNC_CONNECTED, since 0.13,
-        seed "Omits `websocket`, sent since 2.3, and the families `unix` and `unknown`; `vsock` came \
-            with 2.8.";
+        seed "Omits `websocket`, sent since 2.3, and the families `unix` and `unknown`; `vsock` \
+            came with 2.8.";
     VncConnected<'a> {
         /// The server's end.
         server "server": VncServerInfo<'a>;
@@ -194,8 +194,8 @@ event! {
     /// From here the client can type. If it asked for the display alone, VNC_DISCONNECTED of those
     /// it displaced comes after this.
     VNC_INITIALIZED, since 0.13,
-        seed "Omits `websocket`, sent since 2.3, and the families `unix` and `unknown`; `vsock` came \
-            with 2.8.";
+        seed "Omits `websocket`, sent since 2.3, and the families `unix` and `unknown`; `vsock` \
+            came with 2.8.";
     VncInitialized<'a> {
         /// The server's end.
         server "server": VncServerInfo<'a>;
@@ -209,8 +209,8 @@ event! {
     ///
     /// Match `client.host` and `client.service` with the events before to know who.
     VNC_DISCONNECTED, since 0.13,
-        seed "Omits `websocket`, sent since 2.3, and the families `unix` and `unknown`; `vsock` came \
-            with 2.8.";
+        seed "Omits `websocket`, sent since 2.3, and the families `unix` and `unknown`; `vsock` \
+            came with 2.8.";
     VncDisconnected<'a> {
         /// The server's end.
         server "server": VncServerInfo<'a>;

@@ -39,8 +39,8 @@ object! {
 event! {
     /// A dump of the guest's memory has ended, well or not.
     ///
-    /// With `detach` the reply to `dump-guest-memory` comes at once, and this event is the only word
-    /// on the result. A running machine is stopped meanwhile: STOP before, RESUME after.
+    /// With `detach` the reply to `dump-guest-memory` comes at once, and this event is the only
+    /// word on the result. A running machine is stopped meanwhile: STOP before, RESUME after.
     DUMP_COMPLETED, since 2.6;
     DumpCompleted<'a> {
         /// How far it got.

@@ -99,8 +99,8 @@ event! {
     /// Mirrors and commits of an active layer get here and then wait for `block-job-complete`
     /// (switch to the copy) or `block-job-cancel` (keep the original).
     BLOCK_JOB_READY, since 1.3,
-        seed "Its example lacks a comma. Names the types `stream` and `commit` only, though `mirror` \
-            and `backup` existed. Since 2.7 `device` is the job's id.";
+        seed "Its example lacks a comma. Names the types `stream` and `commit` only, though \
+            `mirror` and `backup` existed. Since 2.7 `device` is the job's id.";
     BlockJobReady<'a> {
         /// What the job does.
         r#type "type": JobType;

@@ -34,7 +34,7 @@ open_enum! {
         /// It failed. On the source the machine normally goes on there; `query-migrate` has the
         /// error.
         Failed "failed";
-        /// It is failing and being cleaned up; `failed` follows. Seen from 11.1.
+        /// It is failing and being cleaned up; `failed` follows.
         Failing "failing", since 11.0;
         /// The two machines run in lockstep (COLO).
         Colo "colo", since 2.8;
@@ -122,7 +122,8 @@ event! {
     /// `downtime-limit` or use postcopy. Only sent if the migration capability `events` is on.
     MIGRATION_PASS, since 2.6,
         seed "Says that there is no data, then lists `pass`. Does not say that the capability \
-            `events` must be on. From 11.1 the first pass is not announced: counting starts at 2.";
+            `events` must be on. From 11.1 the first pass is not announced: counting starts at \
+            2.";
     MigrationPass {
         /// Number of the pass: from 1, or from 2 in 11.1.
         pass "pass": i64;
