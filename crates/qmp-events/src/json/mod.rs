@@ -7,6 +7,7 @@
 
 mod order;
 mod read;
+mod text;
 mod write;
 
 pub use order::{bucket, order};

@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::DEPTH_MAX_LEVELS;
+use super::{
+    DEPTH_MAX_LEVELS,
+    text::{plain_run, unescape},
+};
 
 /// Reads one JSON text from front to back.
 ///
@@ -111,12 +114,14 @@ type Read<T> = Result<T, ReadError>;
 #[derive(Clone, Copy, Debug)]
 pub struct Key<'a> {
     literal: &'a str,
+    escaped: bool,
 }
 
 impl<'a> Key<'a> {
     /// Of a literal taken from a JSON text before.
     pub(crate) fn from_literal(literal: &'a str) -> Self {
-        Self { literal }
+        let escaped = literal.contains('\\');
+        Self { literal, escaped }
     }
 
     /// The characters between the quotes, escapes and all.
@@ -126,7 +131,7 @@ impl<'a> Key<'a> {
 
     /// The name, escapes resolved; half a surrogate pair becomes U+FFFD.
     pub fn name(self) -> Cow<'a, str> {
-        if self.literal.contains('\\') {
+        if self.escaped {
             Cow::Owned(unescape(self.literal).unwrap_or_else(|lossy| lossy))
         } else {
             Cow::Borrowed(self.literal)
@@ -162,9 +167,9 @@ impl Members {
         if more != Some(b'"') {
             return Err(r.syntax("a member name"));
         }
-        let (literal, _) = r.string_literal()?;
+        let (literal, escaped) = r.string_literal()?;
         r.expect(b':', "`:`")?;
-        Ok(Some(Key { literal }))
+        Ok(Some(Key { literal, escaped }))
     }
 }
 
@@ -302,7 +307,7 @@ impl<'a> Reader<'a> {
     fn skip_flat(&mut self, kind: Kind) -> Read<()> {
         match kind {
             Kind::String => self.string_literal().map(|_| ()),
-            Kind::Number => self.skip_number(),
+            Kind::Number => self.skip_number().map(|_| ()),
             Kind::Bool => self.bool().map(|_| ()),
             Kind::Null => self.word("null"),
             Kind::Object | Kind::Array => unreachable!("nested values have their own way"),
@@ -359,8 +364,8 @@ impl<'a> Reader<'a> {
         self.depth -= 1;
     }
 
-    /// Passes a number of JSON's grammar, fraction and exponent included.
-    fn skip_number(&mut self) -> Read<()> {
+    /// Passes a number of JSON's grammar, fraction and exponent included; true if it has neither.
+    fn skip_number(&mut self) -> Read<bool> {
         let bytes = self.text.as_bytes();
         if bytes.get(self.at) == Some(&b'-') {
             self.at += 1;
@@ -370,18 +375,21 @@ impl<'a> Reader<'a> {
         } else {
             self.digits()?;
         }
+        let mut whole = true;
         if bytes.get(self.at) == Some(&b'.') {
+            whole = false;
             self.at += 1;
             self.digits()?;
         }
         if let Some(b'e' | b'E') = bytes.get(self.at) {
+            whole = false;
             self.at += 1;
             if let Some(b'+' | b'-') = bytes.get(self.at) {
                 self.at += 1;
             }
             self.digits()?;
         }
-        Ok(())
+        Ok(whole)
     }
 
     fn digits(&mut self) -> Read<()> {
@@ -399,9 +407,9 @@ impl<'a> Reader<'a> {
     fn integer(&mut self) -> Read<(usize, &'a str)> {
         self.want(Kind::Number, "a whole number")?;
         let start = self.at;
-        self.skip_number()?;
+        let whole = self.skip_number()?;
         let literal = &self.text[start..self.at];
-        if literal == "-0" || literal.bytes().any(|b| matches!(b, b'.' | b'e' | b'E')) {
+        if !whole || literal == "-0" {
             return Err(ReadError {
                 offset: start,
                 member: None,
@@ -419,17 +427,17 @@ impl<'a> Reader<'a> {
         let mut at = start;
         let mut escaped = false;
         loop {
+            at += plain_run(&bytes[at..]);
             match bytes.get(at) {
                 Some(b'"') => break,
                 Some(b'\\') => {
                     escaped = true;
                     at += self.escape_length(at)?;
                 }
-                Some(0..=0x1F) => {
+                Some(_) => {
                     self.at = at;
                     return Err(self.syntax("a string without control characters"));
                 }
-                Some(_) => at += 1,
                 None => {
                     self.at = bytes.len();
                     return Err(self.error(Problem::End));
@@ -520,58 +528,6 @@ impl<'a> Reader<'a> {
             problem,
         }
     }
-}
-
-/// Resolves the escapes of a string literal that was checked before; `Err` holds the text with
-/// U+FFFD in place of each half of a surrogate pair.
-fn unescape(literal: &str) -> Result<String, String> {
-    let mut out = String::with_capacity(literal.len());
-    let mut whole = true;
-    let mut rest = literal;
-    while let Some(at) = rest.find('\\') {
-        out.push_str(&rest[..at]);
-        let (c, length) = unescape_one(&rest[at..]);
-        whole &= c.is_some();
-        out.push(c.unwrap_or(char::REPLACEMENT_CHARACTER));
-        rest = rest.get(at + length..).unwrap_or("");
-    }
-    out.push_str(rest);
-    if whole { Ok(out) } else { Err(out) }
-}
-
-/// The character of the escape that `text` starts with, and the bytes it takes.
-fn unescape_one(text: &str) -> (Option<char>, usize) {
-    let simple = match text.as_bytes().get(1) {
-        Some(b'b') => '\u{8}',
-        Some(b'f') => '\u{c}',
-        Some(b'n') => '\n',
-        Some(b'r') => '\r',
-        Some(b't') => '\t',
-        Some(b'u') => {
-            let unit = |at: usize| u32::from_str_radix(text.get(at..at + 4)?, 16).ok();
-            let Some(high) = unit(2) else {
-                return (None, text.len());
-            };
-            if !(0xD800..0xDC00).contains(&high) {
-                return (char::from_u32(high), 6);
-            }
-            let low = if text.get(6..8) == Some("\\u") {
-                unit(8)
-            } else {
-                None
-            };
-            return match low {
-                Some(low) if (0xDC00..0xE000).contains(&low) => (
-                    char::from_u32(0x1_0000 + ((high - 0xD800) << 10) + (low - 0xDC00)),
-                    12,
-                ),
-                _ => (None, 6),
-            };
-        }
-        Some(&other) => char::from(other),
-        None => return (None, 1),
-    };
-    (Some(simple), 2)
 }
 
 #[cfg(test)]
