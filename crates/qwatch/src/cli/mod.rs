@@ -12,11 +12,16 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::output::{ColorWhen, OutputArgs, Printer, escape};
 
+mod check;
+mod command;
 mod completions;
 mod decode;
 mod events;
+mod execute;
 mod failure;
 mod man;
+mod monitor;
+mod wait;
 
 pub(crate) use failure::{Exit, Failure};
 
@@ -49,8 +54,11 @@ struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    Wait(wait::Args),
+    Execute(execute::Args),
     Decode(decode::Args),
     Events(events::Args),
+    Check(check::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -58,8 +66,11 @@ enum Command {
 impl Command {
     fn run(&self, ui: Ui) -> Result<Exit, Failure> {
         match self {
+            Self::Wait(args) => wait::run(args, ui),
+            Self::Execute(args) => execute::run(args, ui),
             Self::Decode(args) => decode::run(args, ui),
             Self::Events(args) => events::run(args, ui),
+            Self::Check(args) => check::run(args, ui),
             Self::Completions(args) => completions::run(args),
             Self::Man(args) => man::run(args),
         }

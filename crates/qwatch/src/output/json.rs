@@ -52,10 +52,54 @@ pub(super) fn line(record: &Record) -> String {
     escape::visible_json(&text).into_owned()
 }
 
+/// JSON spread over lines, 4 columns a level, numbers and order as they are. `raw` must be JSON.
+pub(crate) fn pretty(raw: &str) -> String {
+    const INDENT: &str = "    ";
+    let compact = qmp_events::json::compact(raw);
+    let mut out = String::with_capacity(compact.len() * 2);
+    let (mut level, mut in_string, mut escape) = (0_usize, false, false);
+    let mut chars = compact.chars().peekable();
+    while let Some(c) = chars.next() {
+        if in_string {
+            out.push(c);
+            in_string = escape || c != '"';
+            escape = !escape && c == '\\';
+            continue;
+        }
+        in_string = c == '"';
+        match c {
+            '{' | '[' if matches!(chars.peek(), Some('}' | ']')) => out.push(c),
+            '{' | '[' => {
+                level += 1;
+                out.push(c);
+                new_line(&mut out, INDENT, level);
+            }
+            '}' | ']' if out.ends_with(['{', '[']) => out.push(c),
+            '}' | ']' => {
+                level = level.saturating_sub(1);
+                new_line(&mut out, INDENT, level);
+                out.push(c);
+            }
+            ',' => {
+                out.push(c);
+                new_line(&mut out, INDENT, level);
+                chars.next_if_eq(&' ');
+            }
+            _ => out.push(c),
+        }
+    }
+    out
+}
+
+fn new_line(out: &mut String, indent: &str, level: usize) {
+    out.push('\n');
+    (0..level).for_each(|_| out.push_str(indent));
+}
+
 /// The data as sent; a monitor with `pretty=on` spreads it over lines, which are joined.
 fn one_line(data: &str) -> Box<RawValue> {
-    let joined = if data.contains(['\n', '\r', '\t']) {
-        join_lines(data)
+    let joined = if data.contains(['\n', '\r']) {
+        qmp_events::json::compact(data)
     } else {
         data.to_owned()
     };
@@ -63,21 +107,6 @@ fn one_line(data: &str) -> Box<RawValue> {
     RawValue::from_string(joined).unwrap_or_else(|_| {
         serde_json::value::to_raw_value(data).expect("a string always serializes")
     })
-}
-
-/// Drops line ends and the white space around them. In JSON they are never inside a string.
-fn join_lines(json: &str) -> String {
-    let lines = json
-        .split(['\n', '\r'])
-        .map(|line| line.trim_matches([' ', '\t']));
-    let mut out = String::with_capacity(json.len());
-    for line in lines.filter(|line| !line.is_empty()) {
-        out.push_str(line);
-        if line.ends_with(',') {
-            out.push(' ');
-        }
-    }
-    out.replace('\t', " ")
 }
 
 #[cfg(test)]
@@ -130,6 +159,14 @@ mod tests {
             ..record()
         };
         insta::assert_snapshot!(line(&record), @r#"{"seq":5,"machine":"web1","time":"2023-11-14T22:13:20.000100Z","timestamp":{"seconds":-1,"microseconds":-1},"received":"2023-11-14T22:13:20.000100Z","event":"BLOCK_IO_ERROR","origin":"qemu","run":2}"#);
+    }
+
+    #[test]
+    fn an_answer_on_lines() {
+        let raw = r#"{"a": [1, {"b": "x, {\"y\": 1}"}], "none": {}, "empty": [], "big": 18446744073709551615}"#;
+        insta::assert_snapshot!(pretty(raw), @"");
+        assert_eq!(qmp_events::json::compact(&pretty(raw)), raw);
+        assert_eq!(pretty("{}"), "{}");
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod words;
 
 pub use human::Palette;
 pub(crate) use human::{Lines, Shown, paint};
+pub(crate) use json::pretty;
 pub use members::Members;
 pub use summary::summary;
 
