@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use qmp_client::{Address, Options};
 use qmp_events::Version;
 
-use super::monitor::{self, MONITOR_HELP, NoArguments};
+use super::monitor::{self, MONITOR_HELP};
 use super::{Exit, Failure, Ui, block_on, execute};
 use crate::output::WriteError;
 use crate::time;
@@ -38,7 +38,11 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, ui: Ui) -> Result<Exit, Failure> {
     let report = block_on(ask(args, ui))?;
-    let text = if args.json { report.json() } else { report.text() };
+    let text = if args.json {
+        report.json()
+    } else {
+        report.text()
+    };
     let mut stdout = io::stdout().lock();
     stdout.write_all(text.as_bytes()).map_err(WriteError)?;
     Ok(match report.is_complete() {
@@ -55,13 +59,16 @@ async fn ask(args: &Args, ui: Ui) -> Result<Report, Failure> {
     };
     let connection = monitor::connect(&args.monitor, &options, ui).await?;
     let qemu = connection.client.greeting().version.clone();
-    let answer = connection.client.execute(COMMAND, NoArguments {}).await;
+    let answer = connection.client.execute(COMMAND, ()).await;
     let answer = answer.map_err(|error| {
         let failure = execute::failure(COMMAND, &error);
-        failure.hint(format!("the monitor is reachable: QEMU {qemu}; this query came with QEMU 2.5"))
+        failure.hint(format!(
+            "the monitor is reachable: QEMU {qemu}; this query came with QEMU 2.5"
+        ))
     })?;
-    let schema = Schema::read(answer.get())
-        .map_err(|error| Failure::new(format!("{COMMAND}: the answer is not as expected: {error}")))?;
+    let schema = Schema::read(answer.get()).map_err(|error| {
+        Failure::new(format!("{COMMAND}: the answer is not as expected: {error}"))
+    })?;
     let version = Version {
         major: u16::try_from(qemu.major).unwrap_or(u16::MAX),
         minor: u16::try_from(qemu.minor).unwrap_or(u16::MAX),

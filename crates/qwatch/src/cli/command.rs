@@ -106,7 +106,9 @@ fn key_values(words: &[String]) -> Result<Map<String, Value>, CommandTextError> 
                 }
                 break;
             }
-            let inner = place.entry(part).or_insert_with(|| Value::Object(Map::new()));
+            let inner = place
+                .entry(part)
+                .or_insert_with(|| Value::Object(Map::new()));
             let Value::Object(inner) = inner else {
                 return Err(CommandTextError::Twice(key.to_owned()));
             };
@@ -136,11 +138,27 @@ mod tests {
                 ("device_del", r#"{"id":"net0"}"#, false),
             ),
             (
-                vec!["x", "n=5", "t=true", "s=\"5\"", "big=18446744073709551615", "e="],
-                ("x", r#"{"big":18446744073709551615,"e":"","n":5,"s":"5","t":true}"#, false),
+                vec![
+                    "x",
+                    "n=5",
+                    "t=true",
+                    "s=\"5\"",
+                    "big=18446744073709551615",
+                    "e=",
+                ],
+                (
+                    "x",
+                    r#"{"big":18446744073709551615,"e":"","n":5,"s":"5","t":true}"#,
+                    false,
+                ),
             ),
             (
-                vec!["blockdev-add", "node-name=d", "file.driver=file", "file.filename=/a=b"],
+                vec![
+                    "blockdev-add",
+                    "node-name=d",
+                    "file.driver=file",
+                    "file.filename=/a=b",
+                ],
                 (
                     "blockdev-add",
                     r#"{"file":{"driver":"file","filename":"/a=b"},"node-name":"d"}"#,
@@ -166,10 +184,22 @@ mod tests {
     #[test]
     fn what_is_no_command_says_why() {
         for (typed, expected) in [
-            (vec!["x", "net0"], "`net0` is no argument: write KEY=VALUE, or one JSON object"),
-            (vec!["x", "a=1", "a.b=2"], "the argument `a.b` is there twice, or is an object and a value at once"),
-            (vec!["x", "a=1", "a=2"], "the argument `a` is there twice, or is an object and a value at once"),
-            (vec!["{}"], "the command has no member `execute` that is a string"),
+            (
+                vec!["x", "net0"],
+                "`net0` is no argument: write KEY=VALUE, or one JSON object",
+            ),
+            (
+                vec!["x", "a=1", "a.b=2"],
+                "the argument `a.b` is there twice, or is an object and a value at once",
+            ),
+            (
+                vec!["x", "a=1", "a=2"],
+                "the argument `a` is there twice, or is an object and a value at once",
+            ),
+            (
+                vec!["{}"],
+                "the command has no member `execute` that is a string",
+            ),
             (
                 vec![r#"{"execute": "x", "timeout": 5}"#],
                 "the command has a member `timeout`; a command has execute or exec-oob, and arguments",

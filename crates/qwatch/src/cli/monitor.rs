@@ -26,17 +26,21 @@ pub(crate) async fn connect(
     ui: Ui,
 ) -> Result<Connection, Failure> {
     if !address.is_listen() {
-        return qmp_client::connect(address, options).await.map_err(Failure::new);
+        return qmp_client::connect(address, options)
+            .await
+            .map_err(Failure::new);
     }
-    let mut listener = Listener::bind(address).await.map_err(Failure::new)?;
-    ui.note(&format!("listening on {address}, waiting for QEMU to dial in"));
+    let listener = Listener::bind(address).await.map_err(Failure::new)?;
+    ui.note(&format!(
+        "listening on {address}, waiting for QEMU to dial in"
+    ));
     listener.accept(options).await.map_err(Failure::new)
 }
 
 /// What the machine is called: its `-name`, else the socket's file name without its ending.
 pub(crate) async fn machine_name(client: &Client, address: &Address) -> String {
-    let answer = tokio::time::timeout(NAME_TIMEOUT, client.execute("query-name", NoArguments {}));
-    if let Ok(Ok(answer)) = answer.await
+    let client = client.with_timeout(NAME_TIMEOUT);
+    if let Ok(answer) = client.execute("query-name", ()).await
         && let Some(name) = Members::read(answer.get()).and_then(|name| name.text("name"))
         && !name.is_empty()
     {
@@ -45,16 +49,13 @@ pub(crate) async fn machine_name(client: &Client, address: &Address) -> String {
     fallback_name(address)
 }
 
-/// The arguments of a command that has none.
-#[derive(serde::Serialize)]
-pub(crate) struct NoArguments {}
-
 /// What to call a machine that has no name of its own.
 pub(crate) fn fallback_name(address: &Address) -> String {
     match address {
-        Address::Unix { path, .. } => path
-            .file_stem()
-            .map_or_else(|| path.display().to_string(), |stem| stem.to_string_lossy().into_owned()),
+        Address::Unix { path, .. } => path.file_stem().map_or_else(
+            || path.display().to_string(),
+            |stem| stem.to_string_lossy().into_owned(),
+        ),
         Address::Abstract { name, .. } => name.clone(),
         Address::Tcp { host, port, .. } => format!("{host}:{port}"),
     }

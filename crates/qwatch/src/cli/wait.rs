@@ -78,8 +78,11 @@ fn timed_out(args: &Args, limit: Duration) -> Failure {
 async fn wait(args: &Args, filter: &Filter, ui: Ui) -> Result<Record, Failure> {
     let options = Options {
         // The wait as a whole has its own limit.
-        command_timeout: Duration::MAX,
-        oob: args.after_command.as_ref().is_some_and(|command| command.oob),
+        command_timeout: Duration::from_secs(u32::MAX as u64),
+        oob: args
+            .after_command
+            .as_ref()
+            .is_some_and(|command| command.oob),
         ..Options::default()
     };
     let connection = monitor::connect(&args.monitor, &options, ui).await?;

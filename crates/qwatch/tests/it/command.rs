@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
 /// The program with arguments, with nothing of the caller's terminal or zone.
-pub fn qwatch(args: &[&str]) -> Command {
+pub(crate) fn qwatch(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_qwatch"));
     command
         .args(args)
@@ -19,10 +19,10 @@ pub fn qwatch(args: &[&str]) -> Command {
 }
 
 /// What a finished program said.
-pub struct Said {
-    pub code: i32,
-    pub out: String,
-    pub err: String,
+pub(crate) struct Said {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl From<Output> for Said {
@@ -36,12 +36,12 @@ impl From<Output> for Said {
 }
 
 /// Runs to the end.
-pub fn run(args: &[&str]) -> Said {
+pub(crate) fn run(args: &[&str]) -> Said {
     qwatch(args).output().expect("qwatch runs").into()
 }
 
 /// Runs to the end with these bytes as standard input.
-pub fn run_on(args: &[&str], input: &[u8]) -> Said {
+pub(crate) fn run_on(args: &[&str], input: &[u8]) -> Said {
     let mut child = start_piped(args);
     let mut stdin = child.stdin.take().expect("a pipe was asked for");
     let input = input.to_owned();
@@ -53,13 +53,13 @@ pub fn run_on(args: &[&str], input: &[u8]) -> Said {
 }
 
 /// Starts with a pipe on every side.
-pub fn start_piped(args: &[&str]) -> Child {
+pub(crate) fn start_piped(args: &[&str]) -> Child {
     let mut command = qwatch(args);
     command.stdin(Stdio::piped());
     command.spawn().expect("qwatch starts")
 }
 
 /// The exit code; a signal is a failed test.
-pub fn code(status: ExitStatus) -> i32 {
+pub(crate) fn code(status: ExitStatus) -> i32 {
     status.code().expect("qwatch is not killed by a signal")
 }
