@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use qmp_client::{Address, Options};
 use qmp_events::Version;
 
-use super::monitor::{self, MONITOR_HELP};
+use super::monitor::{self, MONITOR_HELP, MONITOR_LONG_HELP};
 use super::{Exit, Failure, Ui, block_on, execute};
 use crate::output::WriteError;
 use crate::time;
@@ -24,7 +24,7 @@ use schema::Schema;
 /// not is listed with the reason and is no fault.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
-    #[arg(help = MONITOR_HELP)]
+    #[arg(help = MONITOR_HELP, long_help = MONITOR_LONG_HELP)]
     monitor: Address,
 
     /// Give up after this long: 30s, 5m, or a number of seconds; exit code 124

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use qmp_client::{Address, ExecuteError, Options};
 
 use super::command::QmpCommand;
-use super::monitor::{self, MONITOR_HELP};
+use super::monitor::{self, MONITOR_HELP, MONITOR_LONG_HELP};
 use super::{Exit, Failure, Ui, block_on};
 use crate::output::{WriteError, escape, pretty};
 use crate::time;
@@ -18,7 +18,7 @@ use crate::time;
 /// elsewhere. An error of QEMU's goes to standard error and gives exit code 1.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
-    #[arg(help = MONITOR_HELP)]
+    #[arg(help = MONITOR_HELP, long_help = MONITOR_LONG_HELP)]
     monitor: Address,
 
     /// The command's name, or all of it as JSON

@@ -3,9 +3,10 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+use clap::builder::Resettable;
 use clap_mangen::Man;
 
-use super::{Exit, Failure, definitions};
+use super::{EXIT_CODES, Exit, Failure, definitions};
 use crate::output::WriteError;
 
 /// Print the manual page, or write all pages into a folder
@@ -42,8 +43,12 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
 
 fn render(command: clap::Command) -> Result<Vec<u8>, Failure> {
     let mut page = Vec::new();
-    Man::new(command)
+    // What follows the options on the screen has a section of its own on paper.
+    Man::new(command.after_help(Resettable::Reset))
         .render(&mut page)
         .map_err(|error| Failure::new(format!("cannot make the manual page: {error}")))?;
+    page.extend_from_slice(b".SH \"EXIT STATUS\"\n.nf\n");
+    page.extend_from_slice(EXIT_CODES.as_bytes());
+    page.extend_from_slice(b".fi\n");
     Ok(page)
 }

@@ -25,19 +25,18 @@ mod wait;
 
 pub(crate) use failure::{Exit, Failure};
 
-/// What follows the options in `qwatch --help`.
-const EXIT_CODES_HELP: &str = "\
-Exit codes:
-  0    done; wait: the event was seen
+/// The exit codes of every command, for `qwatch --help` and the manual pages.
+const EXIT_CODES: &str = "  0    done; wait: the event was seen
   1    failed: no such monitor, the monitor is gone, QEMU refused the command;
        decode --strict and check: something is not in the vocabulary
   2    wrong usage: an option, an expression or a configuration file is malformed
   124  the time-out passed first
-A reader that leaves early (qwatch history | head) is no failure: exit code 0.";
+A reader that leaves early (qwatch decode | head) is no failure: exit code 0.
+";
 
 /// The flight recorder for QEMU virtual machines: hears, keeps and explains every QMP event.
 #[derive(Parser, Debug)]
-#[command(name = "qwatch", version, max_term_width = 100, after_help = EXIT_CODES_HELP)]
+#[command(name = "qwatch", version, max_term_width = 100, after_help = format!("Exit codes:\n{EXIT_CODES}"))]
 #[command(
     propagate_version = false,
     infer_subcommands = false,

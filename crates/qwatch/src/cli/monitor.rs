@@ -14,10 +14,14 @@ use crate::time;
 const NAME_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Help text of every `MONITOR` argument.
-pub(crate) const MONITOR_HELP: &str = "\
-The monitor: a socket's path, unix:PATH, @NAME (abstract) or tcp:HOST:PORT, spelled as for QEMU's -qmp
+pub(crate) const MONITOR_HELP: &str =
+    "The monitor: a socket's path, unix:PATH, @NAME (abstract) or tcp:HOST:PORT";
 
-With server=off or reconnect, as in unix:PATH,server=off, qwatch listens there and QEMU dials in.";
+/// The same for `--help` and the manual.
+pub(crate) const MONITOR_LONG_HELP: &str = "\
+The monitor: a socket's path, unix:PATH, @NAME (abstract) or tcp:HOST:PORT, as spelled for QEMU's -qmp
+
+With server=off or reconnect-ms, as in unix:PATH,server=off, qwatch listens there and QEMU dials in.";
 
 /// Connects, or waits for QEMU to dial in where the address says so.
 pub(crate) async fn connect(

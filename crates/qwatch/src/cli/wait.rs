@@ -5,7 +5,7 @@ use std::time::Duration;
 use qmp_client::{Address, Connection, Item, Options};
 
 use super::command::{CommandTextError, QmpCommand};
-use super::monitor::{self, MONITOR_HELP};
+use super::monitor::{self, MONITOR_HELP, MONITOR_LONG_HELP};
 use super::{Exit, Failure, Ui, block_on, execute};
 use crate::filter::{Filter, FilterArgs};
 use crate::output::OutputArgs;
@@ -19,7 +19,7 @@ use crate::time;
 /// command, give it with --after-command, so that nothing can be missed in between.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
-    #[arg(help = MONITOR_HELP)]
+    #[arg(help = MONITOR_HELP, long_help = MONITOR_LONG_HELP)]
     monitor: Address,
 
     /// Event names or globs, comma-separated or repeated; any of them ends the wait

@@ -3,5 +3,8 @@
 mod book;
 mod command;
 mod decode;
+mod help;
 mod journal;
+mod peers;
+mod real;
 mod support;
