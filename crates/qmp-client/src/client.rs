@@ -117,7 +117,7 @@ impl Client {
 
     /// Why the connection is over; `None` while it is not.
     pub fn closed(&self) -> Option<Closed> {
-        self.inner.events.ended()
+        self.inner.events.ended().map(|(closed, _)| closed)
     }
 
     async fn send(

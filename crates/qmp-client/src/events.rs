@@ -1,6 +1,7 @@
 //! The hearing half of a connection.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::error::Closed;
 use crate::queue::{EventQueue, Item};
@@ -36,6 +37,13 @@ impl Events {
     /// As for [`Events::next`].
     pub fn try_next(&mut self) -> Result<Option<Item>, Closed> {
         self.queue.take().transpose()
+    }
+
+    /// When the connection ended; now, if it has not.
+    pub(crate) fn ended_at(&self) -> SystemTime {
+        self.queue
+            .ended()
+            .map_or_else(SystemTime::now, |(_, at)| at)
     }
 }
 

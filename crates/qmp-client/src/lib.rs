@@ -12,6 +12,7 @@ mod listener;
 mod options;
 mod peer;
 mod queue;
+mod reconnecting;
 mod socket;
 
 pub use address::{Address, AddressError};
@@ -25,5 +26,6 @@ pub use listener::{Incoming, Listener};
 pub use options::Options;
 pub use peer::Peer;
 pub use queue::{Dropped, Item, RawEvent};
+pub use reconnecting::{Attached, Backoff, Detached, Failed, FollowItem, Gap, Reconnecting};
 
 pub use qmp_protocol::{CommandError, ErrorClass, Garbage, Greeting, QemuVersion, RefusedCommand};

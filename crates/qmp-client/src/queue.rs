@@ -90,7 +90,7 @@ struct Queued {
     paused: bool,
     /// Nobody will ever take anything.
     abandoned: bool,
-    end: Option<Closed>,
+    end: Option<(Closed, SystemTime)>,
 }
 
 impl EventQueue {
@@ -139,12 +139,13 @@ impl EventQueue {
 
     /// Ends the queue; the first reason counts.
     pub(crate) fn end(&self, reason: CloseReason) {
-        self.lock().end.get_or_insert(Closed { reason });
+        let now = SystemTime::now();
+        self.lock().end.get_or_insert((Closed { reason }, now));
         self.filled.notify_one();
     }
 
-    /// Why it ended, if it did.
-    pub(crate) fn ended(&self) -> Option<Closed> {
+    /// Why and when it ended, if it did.
+    pub(crate) fn ended(&self) -> Option<(Closed, SystemTime)> {
         self.lock().end.clone()
     }
 
@@ -175,7 +176,7 @@ impl EventQueue {
     pub(crate) fn take(&self) -> Option<Result<Item, Closed>> {
         let mut state = self.lock();
         let Some(item) = state.items.pop_front() else {
-            return state.end.clone().map(Err);
+            return state.end.clone().map(|(closed, _)| Err(closed));
         };
         state.bytes -= size(&item);
         if state.items.is_empty() {

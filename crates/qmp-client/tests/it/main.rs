@@ -4,4 +4,5 @@ mod commands;
 mod faults;
 mod hearing;
 mod listening;
+mod reconnecting;
 mod stage;
