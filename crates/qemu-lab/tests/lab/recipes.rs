@@ -25,7 +25,7 @@ fn every_recipe_gives_its_event_on_every_qemu() {
             .map(|(binary, thread)| (binary, thread.join().expect("a recipe panicked")))
             .collect()
     });
-    let mut table = String::new();
+    let mut table = String::from("\n");
     let mut failures = Vec::new();
     for (binary, outcomes) in &outcomes {
         for (recipe, outcome) in outcomes {
