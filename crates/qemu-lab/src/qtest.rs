@@ -12,6 +12,9 @@ use std::{
 use crate::{LabError, limits::REPLY_TIMEOUT};
 
 /// A connection to the qtest socket of a machine.
+///
+/// Every request fails with [`LabError::Gone`] once QEMU has ended, and with
+/// [`LabError::Unexpected`] if QEMU does not accept it.
 #[derive(Debug)]
 pub struct Qtest {
     stream: UnixStream,
