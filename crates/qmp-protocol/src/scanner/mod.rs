@@ -23,7 +23,7 @@ mod bytes;
 mod resync;
 
 use self::bytes::{is_json_scalar, plain_len};
-use self::resync::{Search, brace_that_ended_a_string, swallowed_message};
+use self::resync::{Search, begins_like_a_message, brace_that_ended_a_string, swallowed_message};
 use crate::garbage::GarbageKind;
 use crate::limits::{MESSAGE_SIZE_MAX_BYTES, NESTING_DEPTH_MAX_LEVELS};
 
@@ -388,8 +388,17 @@ impl Scanner {
                 Some(swallowed_message(window, at, self.last_object).unwrap_or(at))
             }
             (GarbageKind::UnexpectedByte, _) => brace_that_ended_a_string(window, at),
-            // A pretty message began inside the string: `{`, then the line ends.
-            (GarbageKind::ControlCharacter, _) if window.get(at - 1) == Some(&b'{') => Some(at - 1),
+            // Perhaps a pretty message began inside the string: `{`, then the line ends.
+            (GarbageKind::ControlCharacter, _) if window[..at].ends_with(b"{") => {
+                match begins_like_a_message(&window[at - 1..]) {
+                    Some(begins) => begins.then_some(at - 1),
+                    None => {
+                        // Comes here again when the bytes that decide are there.
+                        self.looked = at;
+                        return Step::More;
+                    }
+                }
+            }
             _ => None,
         };
         match restart {

@@ -59,7 +59,7 @@ fn last_significant(window: &[u8], end: usize) -> Option<usize> {
 
 /// Whether the first key of the object is one that only whole messages begin with: the greeting's,
 /// an event's, a reply's. `None`: the bytes end before that can be said.
-fn begins_like_a_message(object: &[u8]) -> Option<bool> {
+pub(super) fn begins_like_a_message(object: &[u8]) -> Option<bool> {
     const KEYS: [&[u8]; 4] = [b"\"QMP\"", b"\"timestamp\"", b"\"event\"", b"\"return\""];
     let body = object.get(1..)?;
     let blank = body.iter().take_while(|byte| is_blank(**byte)).count();
