@@ -128,15 +128,31 @@ impl Filter {
 
     /// Whether the record passes every option.
     pub fn matches(&self, record: &Record) -> bool {
-        let time_us = record.time_us();
-        self.since_us.is_none_or(|since| time_us >= since)
-            && self.until_us.is_none_or(|until| time_us < until)
+        self.is_in_time(record)
             && self.events.matches(&record.name)
             && self.machines.matches(&record.machine)
             && self
                 .expression
                 .as_ref()
                 .is_none_or(|expression| expression.matches(record))
+    }
+
+    /// Whether the name of an event or a note passes `--event`.
+    pub fn matches_event(&self, name: &str) -> bool {
+        self.events.matches(name)
+    }
+
+    /// Whether the name of a machine passes `--machine`.
+    pub fn matches_machine(&self, name: &str) -> bool {
+        self.machines.matches(name)
+    }
+
+    /// Whether a gap is to be shown. It may hide anything, so only its machine, its time and an explicit
+    /// `--event '!gap'` count.
+    pub fn matches_gap(&self, record: &Record) -> bool {
+        self.is_in_time(record)
+            && self.machines.matches(&record.machine)
+            && !self.events.refuses(&record.name)
     }
 
     /// First moment wanted, microseconds since 1970, inclusive.
@@ -147,6 +163,12 @@ impl Filter {
     /// First moment not wanted any more, microseconds since 1970.
     pub fn until_us(&self) -> Option<i64> {
         self.until_us
+    }
+
+    fn is_in_time(&self, record: &Record) -> bool {
+        let time_us = record.time_us();
+        self.since_us.is_none_or(|since| time_us >= since)
+            && self.until_us.is_none_or(|until| time_us < until)
     }
 
     /// Whether every record passes.
@@ -193,8 +215,13 @@ impl Globs {
 
     /// Whether the name passes.
     pub fn matches(&self, name: &str) -> bool {
-        let any = |globs: &[GlobMatcher]| globs.iter().any(|glob| glob.is_match(name));
-        (self.wanted.is_empty() || any(&self.wanted)) && !any(&self.refused)
+        let is_wanted = self.wanted.iter().any(|glob| glob.is_match(name));
+        (self.wanted.is_empty() || is_wanted) && !self.refuses(name)
+    }
+
+    /// Whether the name is left out explicitly (`!GLOB`).
+    pub fn refuses(&self, name: &str) -> bool {
+        self.refused.iter().any(|glob| glob.is_match(name))
     }
 
     /// Whether every name passes.

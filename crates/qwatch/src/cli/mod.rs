@@ -22,6 +22,7 @@ mod failure;
 mod man;
 mod monitor;
 mod wait;
+mod watch;
 
 pub(crate) use failure::{Exit, Failure};
 
@@ -53,6 +54,7 @@ struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    Watch(watch::Args),
     Wait(wait::Args),
     Execute(execute::Args),
     Decode(decode::Args),
@@ -65,6 +67,7 @@ enum Command {
 impl Command {
     fn run(&self, ui: Ui) -> Result<Exit, Failure> {
         match self {
+            Self::Watch(args) => watch::run(args, ui),
             Self::Wait(args) => wait::run(args, ui),
             Self::Execute(args) => execute::run(args, ui),
             Self::Decode(args) => decode::run(args, ui),

@@ -46,6 +46,8 @@ pub struct Palette {
     pub trouble: Style,
     /// A hole in the record.
     pub gap: Style,
+    /// A note of the recorder's that is no hole.
+    pub note: Style,
 }
 
 impl Palette {
@@ -63,6 +65,7 @@ impl Palette {
             notice: color(AnsiColor::Yellow).bold(),
             trouble: color(AnsiColor::Red).bold(),
             gap: color(AnsiColor::Magenta).bold(),
+            note: Style::new().dimmed().bold(),
         }
     }
 
@@ -97,7 +100,7 @@ impl Palette {
             | "DUMP_COMPLETED"
             | "SPICE_MIGRATE_COMPLETED" => self.good,
             "gap" => self.gap,
-            "attached" | "detached" | "state" => self.dim.bold(),
+            "attached" | "detached" | "state" | "garbage" => self.note,
             _ => self.plain,
         }
     }

@@ -9,12 +9,14 @@ use crate::record::Record;
 use crate::time;
 
 pub mod escape;
+mod gone;
 mod human;
 mod json;
 mod members;
 mod summary;
 mod words;
 
+pub(crate) use gone::reader_gone;
 pub use human::Palette;
 pub(crate) use human::{Lines, Shown, paint};
 pub(crate) use json::pretty;

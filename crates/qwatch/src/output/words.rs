@@ -45,6 +45,13 @@ pub(super) fn typed(name: &str, data: &Members<'_>) -> Option<String> {
         "BALLOON_CHANGE" => Some(bytes(data.unsigned("actual")?)),
         "VNC_CONNECTED" | "VNC_INITIALIZED" | "VNC_DISCONNECTED" => peers(data, "service"),
         "SPICE_CONNECTED" | "SPICE_INITIALIZED" | "SPICE_DISCONNECTED" => peers(data, "port"),
+        "attached" => Some(format!(
+            "QEMU {}, {}",
+            text(data, "version")?,
+            text(data, "address")?
+        )),
+        "detached" => text(data, "reason"),
+        "gap" => gap(data),
         _ => None,
     }
 }
@@ -145,6 +152,19 @@ fn peers(data: &Members<'_>, port: &str) -> Option<String> {
     Some(format!("{} → {}", end("client")?, end("server")?))
 }
 
+/// `4m 3s unheard: the monitor was gone`.
+fn gap(data: &Members<'_>) -> Option<String> {
+    let at = |name: &str| data.text(name)?.parse::<jiff::Timestamp>().ok();
+    let length = match (at("from"), at("until")) {
+        (Some(from), Some(until)) => {
+            let length = until.duration_since(from).unsigned_abs();
+            crate::time::human_duration(length)
+        }
+        _ => "some time".to_owned(),
+    };
+    Some(format!("{length} unheard: {}", text(data, "reason")?))
+}
+
 /// A string member, safe to print.
 fn text(data: &Members<'_>, name: &str) -> Option<String> {
     data.text(name).map(|text| shortened(&text))
@@ -218,6 +238,20 @@ mod tests {
         ] {
             assert_eq!(words(name, data).as_deref(), Some(expected), "{name}");
         }
+    }
+
+    #[test]
+    fn notes_in_words() {
+        let gap = r#"{"from": "2026-01-01T00:00:00.000000Z", "until": "2026-01-01T00:04:03.500000Z", "reason": "QEMU closed the connection"}"#;
+        let expected = "4m 3s unheard: QEMU closed the connection";
+        assert_eq!(words("gap", gap).as_deref(), Some(expected));
+        let gap = words("gap", r#"{"reason": "first seen"}"#);
+        assert_eq!(gap.as_deref(), Some("some time unheard: first seen"));
+        let attached = r#"{"address": "unix:/a", "version": "7.2.22"}"#;
+        assert_eq!(
+            words("attached", attached).as_deref(),
+            Some("QEMU 7.2.22, unix:/a")
+        );
     }
 
     #[test]

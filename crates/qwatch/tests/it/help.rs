@@ -23,7 +23,7 @@ fn commands() -> Vec<String> {
 #[test]
 fn help_of_the_commands_that_need_no_journal() {
     for name in [
-        "wait",
+        "watch", "wait",
         "execute",
         "decode",
         "events",
@@ -44,7 +44,7 @@ fn help_tells_the_exit_codes_and_every_command_has_help() {
         assert!(help.contains(&format!("\n  {code}")), "{help}");
     }
     let commands = commands();
-    assert!(commands.len() >= 7, "{commands:?}");
+    assert!(commands.len() >= 8, "{commands:?}");
     for command in commands {
         let said = run(&[&command, "--help"]);
         assert_eq!(said.code, 0, "{command}");

@@ -8,3 +8,4 @@ mod journal;
 mod peers;
 mod real;
 mod support;
+mod watch;
