@@ -23,7 +23,8 @@ fn commands() -> Vec<String> {
 #[test]
 fn help_of_the_commands_that_need_no_journal() {
     for name in [
-        "watch", "wait",
+        "watch",
+        "wait",
         "execute",
         "decode",
         "events",
