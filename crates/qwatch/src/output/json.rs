@@ -164,7 +164,19 @@ mod tests {
     #[test]
     fn an_answer_on_lines() {
         let raw = r#"{"a": [1, {"b": "x, {\"y\": 1}"}], "none": {}, "empty": [], "big": 18446744073709551615}"#;
-        insta::assert_snapshot!(pretty(raw), @"");
+        insta::assert_snapshot!(pretty(raw), @r#"
+        {
+            "a": [
+                1,
+                {
+                    "b": "x, {\"y\": 1}"
+                }
+            ],
+            "none": {},
+            "empty": [],
+            "big": 18446744073709551615
+        }
+        "#);
         assert_eq!(qmp_events::json::compact(&pretty(raw)), raw);
         assert_eq!(pretty("{}"), "{}");
     }
