@@ -70,5 +70,5 @@ pub use emitter::Emitter;
 pub use hub::{Hub, Outgoing, SessionId, Stats};
 pub use monitor::{BuildError, Builder, Monitor};
 pub use observer::{NoObserver, Observer};
-pub use qmp_protocol::monitor::{Arguments, Closed, Object, Personality, Value};
+pub use qmp_protocol::monitor::{Arguments, Closed, Object, Personality, Value, compact};
 pub use qmp_protocol::{CommandError, ErrorClass};

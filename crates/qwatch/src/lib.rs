@@ -1,6 +1,7 @@
 //! The flight recorder for QEMU virtual machines.
 
 pub mod cli;
+pub mod emulate;
 pub mod filter;
 pub mod journal;
 pub mod limits;
