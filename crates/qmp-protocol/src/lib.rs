@@ -18,6 +18,7 @@ mod error;
 mod framer;
 mod garbage;
 mod greeting;
+mod layout;
 mod message;
 mod scanner;
 

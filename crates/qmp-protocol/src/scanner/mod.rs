@@ -25,6 +25,7 @@ mod resync;
 use self::bytes::{is_json_scalar, plain_len};
 use self::resync::{Search, begins_like_a_message, brace_that_ended_a_string, swallowed_message};
 use crate::garbage::GarbageKind;
+use crate::layout::{STAMP_AT, event_name_at};
 use crate::limits::{MESSAGE_SIZE_MAX_BYTES, NESTING_DEPTH_MAX_LEVELS};
 
 /// Finds messages in a window onto a stream, without copying; remembers how far it has looked.
@@ -198,6 +199,7 @@ impl Scanner {
             None => Step::More,
             Some(b'{') => {
                 self.begin();
+                self.skip_stamp(window);
                 self.message(window)
             }
             Some(_) => self.lost(window, 1, GarbageKind::OutsideMessage, b' '),
@@ -219,6 +221,15 @@ impl Scanner {
         self.sound = true;
     }
 
+    /// The short way over the first half of most messages, to where the long way would have led.
+    fn skip_stamp(&mut self, window: &[u8]) {
+        if let Some(at) = event_name_at(window) {
+            self.looked = at;
+            self.expect = Expect::Value;
+            self.last_object = STAMP_AT;
+        }
+    }
+
     fn message(&mut self, window: &[u8]) -> Step {
         // Never looks past the limit, so that the verdict does not depend on how much came at once.
         let view = window.get(..MESSAGE_SIZE_MAX_BYTES).unwrap_or(window);
@@ -228,7 +239,7 @@ impl Scanner {
                 Token::String(Escape::None) => self.string(view, at),
                 Token::String(escape) => self.escape(view[at], at, escape),
                 Token::Scalar(start) => Ok(self.scalar(view, start, at)),
-                Token::None => self.structure(view[at], at),
+                Token::None => self.structure(view, at),
             };
             match next {
                 Ok(next) => at = next,
@@ -245,34 +256,58 @@ impl Scanner {
         Step::More
     }
 
-    /// One byte outside strings and scalars; gives the place to go on at.
+    /// From outside strings and scalars to the end of the message, of the view, or into a token that
+    /// goes on behind the view.
     #[inline]
-    fn structure(&mut self, byte: u8, at: usize) -> Result<usize, Fault> {
+    fn structure(&mut self, view: &[u8], from: usize) -> Result<usize, Fault> {
         use Expect::{Colon, Key, KeyOrEnd, SeparatorOrEnd, Value, ValueOrEnd};
-        match (byte, self.expect) {
-            (b' ' | b'\r' | b'\n' | b'\t', _) => {}
-            (b'"', Key | KeyOrEnd) => {
-                self.expect = Colon;
-                self.token = Token::String(Escape::None);
+        let mut at = from;
+        while let Some(&byte) = view.get(at) {
+            at = match (byte, self.expect) {
+                (b' ' | b'\r' | b'\n' | b'\t', _) => at + 1,
+                (b'"', Key | KeyOrEnd) => {
+                    self.expect = Colon;
+                    self.whole_string(view, at + 1)?
+                }
+                (b'"', Value | ValueOrEnd) => {
+                    self.expect = SeparatorOrEnd;
+                    self.whole_string(view, at + 1)?
+                }
+                (b':', Colon) => {
+                    self.expect = Value;
+                    behind_one_space(view, at + 1)
+                }
+                (b',', SeparatorOrEnd) => {
+                    let in_object = self.open.last().is_some_and(|open| open.object);
+                    self.expect = if in_object { Key } else { Value };
+                    behind_one_space(view, at + 1)
+                }
+                (b'{' | b'[', Value | ValueOrEnd) => self.open(byte == b'{', at)?,
+                (b'}' | b']', _) => {
+                    self.close(byte == b'}', at)?;
+                    if self.open.is_empty() {
+                        return Ok(at + 1);
+                    }
+                    at + 1
+                }
+                (b'-' | b'0'..=b'9' | b'a'..=b'z', Value | ValueOrEnd) => {
+                    self.expect = SeparatorOrEnd;
+                    self.scalar(view, at, at)
+                }
+                _ => return Err(unexpected(at)),
+            };
+            if !matches!(self.token, Token::None) {
+                break;
             }
-            (b'"', Value | ValueOrEnd) => {
-                self.expect = SeparatorOrEnd;
-                self.token = Token::String(Escape::None);
-            }
-            (b':', Colon) => self.expect = Value,
-            (b',', SeparatorOrEnd) => {
-                let in_object = self.open.last().is_some_and(|open| open.object);
-                self.expect = if in_object { Key } else { Value };
-            }
-            (b'{' | b'[', Value | ValueOrEnd) => return self.open(byte == b'{', at),
-            (b'}' | b']', _) => return self.close(byte == b'}', at),
-            (b'-' | b'0'..=b'9' | b'a'..=b'z', Value | ValueOrEnd) => {
-                self.expect = SeparatorOrEnd;
-                self.token = Token::Scalar(at);
-            }
-            _ => return Err(unexpected(at)),
         }
-        Ok(at + 1)
+        Ok(at)
+    }
+
+    /// A string behind its first quote. Mostly it is plain and ends in the view.
+    #[inline]
+    fn whole_string(&mut self, view: &[u8], from: usize) -> Result<usize, Fault> {
+        self.token = Token::String(Escape::None);
+        self.string(view, from)
     }
 
     fn open(&mut self, object: bool, at: usize) -> Result<usize, Fault> {
@@ -364,6 +399,8 @@ impl Scanner {
         if len < rest.len() {
             self.sound &= is_json_scalar(&view[start..from + len]);
             self.token = Token::None;
+        } else {
+            self.token = Token::Scalar(start);
         }
         from + len
     }
@@ -431,6 +468,12 @@ impl Scanner {
         }
         Step::Garbage { len, why, open }
     }
+}
+
+/// QEMU puts one space behind each separator.
+#[inline]
+fn behind_one_space(view: &[u8], at: usize) -> usize {
+    at + usize::from(view.get(at) == Some(&b' '))
 }
 
 fn unexpected(at: usize) -> Fault {
