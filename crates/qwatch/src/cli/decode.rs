@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
+use qmp_events::Message;
 use qmp_protocol::{Frame, Framer, Garbage, ServerMessage};
 
 use super::{Exit, Failure, Ui};
@@ -142,14 +143,12 @@ impl<W: Write> Decoder<W> {
     }
 
     fn event(&mut self, text: &str, offset: u64) -> Result<(), WriteError> {
-        match printed::print(&mut self.form, text) {
-            Ok((line, message)) => {
-                self.out.write_all(line.as_bytes())?;
-                if let Some(outsiders) = &mut self.outsiders {
-                    outsiders.look(&message, offset);
-                }
-            }
+        match printed::line(&mut self.form, text) {
+            Ok(line) => self.out.write_all(line.as_bytes())?,
             Err(error) => self.ui.note(&format!("byte {offset}: skipped: {error}")),
+        }
+        if let (Some(outsiders), Ok(message)) = (&mut self.outsiders, Message::decode(text)) {
+            outsiders.look(&message, offset);
         }
         Ok(())
     }

@@ -27,7 +27,7 @@ pub(crate) struct Args {
     events: Vec<String>,
 
     /// Only events for which this CEL expression is true; `qwatch watch --help` explains it
-    #[arg(long = "where", value_name = "EXPR")]
+    #[arg(long = "where", value_name = "EXPR", allow_hyphen_values = true)]
     expression: Option<String>,
 
     /// Give up after this long: 30s, 5m, or a number of seconds; exit code 124

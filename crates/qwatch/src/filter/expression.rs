@@ -185,6 +185,9 @@ fn syntax_error(source: &str, errors: &ParseErrors) -> ExpressionError {
 
 /// The parser's message without its list of every token that could have followed.
 fn short(message: &str) -> String {
+    if message.contains("Recursion limit") {
+        return "nested too deeply".to_owned();
+    }
     let message = message.strip_prefix("Syntax error: ").unwrap_or(message);
     let end = message.find(" expecting {").unwrap_or(message.len());
     message[..end].to_owned()
@@ -347,6 +350,33 @@ mod tests {
           event == "STOP" && && data.x
                              ^
         "#);
+    }
+
+    #[test]
+    fn nothing_that_is_short_enough_exhausts_the_stack() {
+        let many = |text: &str| text.repeat(EXPRESSION_MAX_BYTES / text.len() - 8);
+        for nested in ["(", "[", "{1:", "f("] {
+            let error = Expression::compile(&many(nested)).expect_err(nested);
+            assert!(error.to_string().contains("nested too deeply"), "{error}");
+        }
+        for (first, chained) in [
+            ("data", ".a"),
+            ("data", "[0]"),
+            ("1", "==1"),
+            ("true", "&&true"),
+            ("", "!"),
+        ] {
+            let end = if first.is_empty() { "true" } else { "" };
+            let source = format!("{first}{}{end}", many(chained));
+            let expression = Expression::compile(&source).unwrap_or_else(|e| panic!("{e}"));
+            // The number of negations is even; the rest compares true with 1 or misses its members.
+            let expected = first == "true" || first.is_empty();
+            assert_eq!(
+                expression.matches(&record("STOP", DATA)),
+                expected,
+                "{chained}"
+            );
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The three forms in which a decoded event is printed.
 
-use qmp_events::{DecodeError, Envelope, Message, json};
+use qmp_events::{DecodeError, Envelope, Message, Timestamp, json};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -29,37 +29,34 @@ struct Line<'a> {
     unknown_members: Vec<String>,
 }
 
-/// One event as a line with its line end, and typed.
-pub(super) fn print<'a>(
-    form: &mut Form,
-    text: &'a str,
-) -> Result<(String, Message<'a>), DecodeError> {
-    let message = Message::decode(text)?;
-    let time_us = message
-        .timestamp
-        .and_then(qmp_events::Timestamp::unix_micros);
+/// One event as a line with its line end.
+pub(super) fn line(form: &mut Form, text: &str) -> Result<String, DecodeError> {
     let mut line = match form {
         Form::Human(lines) => {
             let envelope = Envelope::read(text)?;
             lines.line(&Shown {
-                time_us,
+                time_us: time_of(envelope.timestamp),
                 machine: "",
-                name: message.event.name(),
+                name: &envelope.name,
                 data: envelope.data,
                 origin: Origin::Qemu,
             })
         }
-        Form::Json => json_line(&message, Envelope::read(text)?.data, time_us),
-        Form::Qmp => message.encode() + "\r",
+        Form::Json => json_line(&Message::decode(text)?, Envelope::read(text)?.data),
+        Form::Qmp => Message::decode(text)?.encode() + "\r",
     };
     line.push('\n');
-    Ok((line, message))
+    Ok(line)
 }
 
-fn json_line(message: &Message<'_>, data: Option<&str>, time_us: Option<i64>) -> String {
+fn time_of(timestamp: Option<Timestamp>) -> Option<i64> {
+    timestamp.and_then(Timestamp::unix_micros)
+}
+
+fn json_line(message: &Message<'_>, data: Option<&str>) -> String {
     let data = data.map(json::compact);
     let line = Line {
-        time: time_us.map(time::rfc3339),
+        time: time_of(message.timestamp).map(time::rfc3339),
         event: message.event.name(),
         data: data
             .as_deref()
