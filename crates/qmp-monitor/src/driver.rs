@@ -15,6 +15,7 @@ use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 use crate::builtin::Builtins;
 use crate::commands::{Call, Commands};
+use crate::dialer::Dialer;
 use crate::emitter::Emitter;
 use crate::hub::SessionId;
 use crate::limits::{READ_CHUNK_SIZE_BYTES, READY_MAX_SOURCES};
@@ -34,6 +35,7 @@ pub struct Driver {
     observer: Box<dyn Observer>,
     epoll: OwnedFd,
     listeners: Vec<Listener>,
+    dialers: Vec<Dialer>,
     clients: BTreeMap<SessionId, Client>,
 }
 
@@ -41,12 +43,22 @@ pub struct Driver {
 #[derive(Debug)]
 struct Client {
     stream: OwnedFd,
-    /// The listener it came through, which waits until it leaves.
-    listener: Option<usize>,
+    origin: Origin,
     /// What its descriptor is watched for.
     interest: EventFlags,
     /// The descriptor will take no more, or is in error.
     broken: bool,
+}
+
+/// Where a connection came from, by index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    /// This listener, which waits until it leaves.
+    Listener(usize),
+    /// This dialer, which waits until it leaves.
+    Dialer(usize),
+    /// The embedder.
+    Given,
 }
 
 /// What a descriptor belongs to, as kept in the `epoll` set.
@@ -64,6 +76,7 @@ pub(crate) struct Parts {
     pub(crate) builtins: Builtins,
     pub(crate) observer: Box<dyn Observer>,
     pub(crate) listeners: Vec<Listener>,
+    pub(crate) dialers: Vec<Dialer>,
     pub(crate) streams: Vec<OwnedFd>,
 }
 
@@ -87,18 +100,22 @@ impl Driver {
             observer: parts.observer,
             epoll,
             listeners: parts.listeners,
+            dialers: parts.dialers,
             clients: BTreeMap::new(),
         };
         for stream in parts.streams {
-            driver.connect(stream, None)?;
+            driver.connect(stream, Origin::Given)?;
         }
+        driver.dial(Instant::now())?;
         driver.flush_all()?;
         Ok(driver)
     }
 
     /// When [`Driver::handle`] is due even if the descriptor stays silent; `None`: not before.
     pub fn deadline(&self) -> Option<Instant> {
-        self.emitter.hub().poll_timeout()
+        let held = self.emitter.hub().poll_timeout();
+        let dials = self.dialers.iter().filter_map(Dialer::due);
+        dials.chain(held).min()
     }
 
     /// Does what there is to do: accepts, reads, runs commands, sends what was held back, writes.
@@ -134,7 +151,9 @@ impl Driver {
                 Source::Client(id) => self.receive(id, flags),
             }
         }
-        self.emitter.hub().handle_timeout(Instant::now());
+        let now = Instant::now();
+        self.emitter.hub().handle_timeout(now);
+        self.dial(now)?;
         self.run_commands();
         self.flush_all()?;
         Ok(!self.emitter.is_closing())
@@ -160,7 +179,7 @@ impl Driver {
         let busy = self
             .clients
             .values()
-            .any(|client| client.listener == Some(index));
+            .any(|client| client.origin == Origin::Listener(index));
         let Some(listener) = self.listeners.get(index).filter(|_| !busy) else {
             return Ok(());
         };
@@ -168,7 +187,7 @@ impl Driver {
             Ok(Some(stream)) => {
                 let data = Source::Listener(index).data();
                 epoll::modify(&self.epoll, listener, data, EventFlags::empty())?;
-                self.connect(stream, Some(index))
+                self.connect(stream, Origin::Listener(index))
             }
             Ok(None) => Ok(()),
             Err(error) => {
@@ -178,14 +197,25 @@ impl Driver {
         }
     }
 
-    fn connect(&mut self, stream: OwnedFd, listener: Option<usize>) -> io::Result<()> {
+    /// Dials where it is time to.
+    fn dial(&mut self, now: Instant) -> io::Result<()> {
+        for index in 0..self.dialers.len() {
+            let dialer = self.dialers.get_mut(index);
+            if let Some(stream) = dialer.and_then(|dialer| dialer.dial(now)) {
+                self.connect(stream, Origin::Dialer(index))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn connect(&mut self, stream: OwnedFd, origin: Origin) -> io::Result<()> {
         rustix::io::ioctl_fionbio(&stream, true)?;
         let id = self.emitter.hub().connect();
         let interest = EventFlags::IN;
         epoll::add(&self.epoll, &stream, Source::Client(id).data(), interest)?;
         let client = Client {
             stream,
-            listener,
+            origin,
             interest,
             broken: false,
         };
@@ -302,11 +332,19 @@ impl Driver {
         // Closing the descriptor takes it out of the epoll set.
         let client = self.clients.remove(&id);
         self.observer.client_gone(id, why);
-        let index = client.and_then(|client| client.listener);
-        let listener = index.and_then(|index| Some((index, self.listeners.get(index)?)));
-        if let Some((index, listener)) = listener {
-            let data = Source::Listener(index).data();
-            epoll::modify(&self.epoll, listener, data, EventFlags::IN)?;
+        match client.map(|client| client.origin) {
+            Some(Origin::Listener(index)) => {
+                if let Some(listener) = self.listeners.get(index) {
+                    let data = Source::Listener(index).data();
+                    epoll::modify(&self.epoll, listener, data, EventFlags::IN)?;
+                }
+            }
+            Some(Origin::Dialer(index)) => {
+                if let Some(dialer) = self.dialers.get_mut(index) {
+                    dialer.ended(Instant::now());
+                }
+            }
+            Some(Origin::Given) | None => {}
         }
         Ok(())
     }

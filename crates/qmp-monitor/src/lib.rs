@@ -53,6 +53,7 @@
 
 mod builtin;
 mod commands;
+mod dialer;
 mod driver;
 mod emitter;
 mod hub;

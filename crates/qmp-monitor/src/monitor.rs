@@ -6,6 +6,7 @@ use std::ops::Deref;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use qmp_events::Version;
 use qmp_protocol::monitor::Personality;
@@ -13,6 +14,7 @@ use thiserror::Error;
 
 use crate::builtin::Builtins;
 use crate::commands::{CommandTable, Commands};
+use crate::dialer::Dialer;
 use crate::driver::{Driver, Parts};
 use crate::emitter::Emitter;
 use crate::hub::Hub;
@@ -101,6 +103,7 @@ const DEFAULT_VERSION: &str = "10.0.0";
 enum Endpoint {
     Unix(PathBuf),
     Tcp(SocketAddr),
+    Dial(PathBuf, Duration),
     Stream(OwnedFd),
 }
 
@@ -206,6 +209,14 @@ impl Builder {
         self
     }
 
+    /// Dials a UNIX socket on which a client listens, at once and again after each pause while nobody does
+    /// or after the connection ended: QEMU's `reconnect`.
+    #[must_use]
+    pub fn dial_unix(mut self, path: impl Into<PathBuf>, pause: Duration) -> Self {
+        self.endpoints.push(Endpoint::Dial(path.into(), pause));
+        self
+    }
+
     /// Serves a client that is connected already: one end of a socket pair, or a connection that was
     /// dialled, as QEMU does without `server=on`.
     #[must_use]
@@ -243,7 +254,7 @@ impl Builder {
         if let Some(bytes) = self.output_max_bytes {
             hub = hub.with_output_limit(bytes);
         }
-        let (mut listeners, mut streams) = (Vec::new(), Vec::new());
+        let (mut listeners, mut dialers, mut streams) = (Vec::new(), Vec::new(), Vec::new());
         for endpoint in self.endpoints {
             match endpoint {
                 Endpoint::Unix(path) => {
@@ -260,6 +271,9 @@ impl Builder {
                         source,
                     })?);
                 }
+                Endpoint::Dial(path, pause) => {
+                    dialers.push(Dialer::new(path, pause, Instant::now()));
+                }
                 Endpoint::Stream(stream) => streams.push(stream),
             }
         }
@@ -271,6 +285,7 @@ impl Builder {
             builtins,
             observer: self.observer,
             listeners,
+            dialers,
             streams,
         })?;
         Ok((driver, emitter))

@@ -158,6 +158,23 @@ fn dialling_out_greets_whoever_listens() {
 }
 
 #[test]
+fn a_dialler_dials_until_somebody_listens_and_again_when_he_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("collector.sock");
+    let builder = Monitor::builder().dial_unix(&path, Duration::from_millis(1));
+    let monitor = builder.build().unwrap();
+    for _ in 0..2 {
+        let listener = UnixListener::bind(&path).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let mut client = Client::on(accepted);
+        client.negotiate();
+        monitor.emit(Stop::default());
+        assert_eq!(client.event(), "STOP");
+    }
+}
+
+#[test]
 fn the_end_of_a_monitor_flushes_and_leaves_no_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("qmp.sock");
