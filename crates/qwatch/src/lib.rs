@@ -2,9 +2,11 @@
 
 pub mod cli;
 pub mod emulate;
+pub mod config;
 pub mod filter;
 pub mod journal;
 pub mod limits;
+pub mod machine;
 pub mod output;
 pub mod record;
 pub mod time;

@@ -25,6 +25,12 @@ pub const WAL_QUIET_BYTES: usize = 256 * 1024;
 /// How long the writer sees no work before it calls the moment quiet.
 pub const WRITER_QUIET: Duration = Duration::from_millis(500);
 
+/// How often the writer's lock is tried again before another recorder is blamed.
+pub const LOCK_TRIES: u32 = 5;
+
+/// Pause between two tries for the writer's lock.
+pub const LOCK_PAUSE: Duration = Duration::from_millis(20);
+
 /// How long a statement waits for another program's lock on the journal file.
 pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 

@@ -19,10 +19,13 @@ mod decode;
 mod events;
 mod execute;
 mod failure;
+mod history;
+mod journal_arg;
 mod man;
 mod monitor;
 mod wait;
 mod watch;
+mod status;
 
 pub(crate) use failure::{Exit, Failure};
 
@@ -57,6 +60,8 @@ enum Command {
     Watch(watch::Args),
     Wait(wait::Args),
     Execute(execute::Args),
+    History(history::Args),
+    Status(status::Args),
     Decode(decode::Args),
     Events(events::Args),
     Check(check::Args),
@@ -70,6 +75,8 @@ impl Command {
             Self::Watch(args) => watch::run(args, ui),
             Self::Wait(args) => wait::run(args, ui),
             Self::Execute(args) => execute::run(args, ui),
+            Self::History(args) => history::run(args, ui),
+            Self::Status(args) => status::run(args, ui),
             Self::Decode(args) => decode::run(args, ui),
             Self::Events(args) => events::run(args, ui),
             Self::Check(args) => check::run(args, ui),

@@ -5,6 +5,7 @@ use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use super::OpenError;
+use crate::limits::{LOCK_PAUSE, LOCK_TRIES};
 
 /// Held as long as the value lives; the kernel lets go of it however the process ends.
 ///
@@ -30,7 +31,7 @@ impl WriterLock {
             .truncate(false)
             .open(&path)
             .map_err(io)?;
-        match file.try_lock() {
+        match try_lock(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 return Err(OpenError::Locked {
@@ -46,6 +47,28 @@ impl WriterLock {
             .and_then(|()| writeln!(file, "{}", std::process::id()))
             .map_err(io)?;
         Ok(Self { _file: file })
+    }
+}
+
+/// Whether a recorder has the journal open right now.
+pub fn is_being_written(journal: &Path) -> bool {
+    let Ok(file) = File::open(lock_path(journal)) else {
+        return false;
+    };
+    matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+}
+
+/// Takes the lock; one who only looks whether it is held holds it for a moment.
+fn try_lock(file: &File) -> Result<(), TryLockError> {
+    let mut tries = LOCK_TRIES;
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if tries > 0 => {
+                tries -= 1;
+                std::thread::sleep(LOCK_PAUSE);
+            }
+            other => return other,
+        }
     }
 }
 

@@ -45,6 +45,7 @@ mod writer;
 pub use entry::{Entry, Note};
 pub use error::{OpenError, ReadError, WriteError};
 pub use follow::Follower;
+pub use lock::is_being_written;
 pub use query::{Direction, Names, Query, Records};
 pub use reader::{Gap, Machine, Reader, Run};
 pub use run::{OpenedRun, RunEnd, RunId, RunInfo};

@@ -1,0 +1,158 @@
+//! `qwatch history`: prints what the journal holds.
+
+use std::time::Duration;
+
+use super::journal_arg::JournalArg;
+use super::{Exit, Failure, Ui};
+use crate::filter::{Filter, FilterArgs, TimeArgs};
+use crate::journal::{Direction, Query, Reader};
+use crate::output::{OutputArgs, Printer};
+use crate::record::{Origin, Record};
+use crate::time;
+
+/// Records shown before following, as `tail -f` does.
+const LAST_BEFORE_FOLLOWING: usize = 10;
+
+/// How long one wait for new records lasts; after it, the next one begins.
+const FOLLOW_WAIT: Duration = Duration::from_secs(3600);
+
+/// Print what the journal holds, oldest first
+///
+/// The journal is read directly: no recorder needs to run, and one that runs is not disturbed. Where
+/// nobody was listening there is a `gap` line, also among events chosen by --event or --where (but not
+/// with --json, which prints exactly what was asked for).
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    filter: FilterArgs,
+
+    #[command(flatten)]
+    time: TimeArgs,
+
+    /// Only the last N records that pass the filter
+    #[arg(long, short = 'n', value_name = "N", help_heading = "Filter")]
+    last: Option<usize>,
+
+    /// Only records numbered above SEQ (the member seq of --json)
+    #[arg(long, value_name = "SEQ", help_heading = "Filter", default_value_t = 0, hide_default_value = true)]
+    after: u64,
+
+    /// Go on printing as records come, until interrupted
+    ///
+    /// Begins with the last 10 records unless --last, --since or --after says otherwise.
+    #[arg(long, short = 'f')]
+    follow: bool,
+
+    #[command(flatten)]
+    journal: JournalArg,
+
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+pub(crate) fn run(args: &Args, ui: Ui) -> Result<Exit, Failure> {
+    let zone = time::zone(args.output.utc);
+    let filter = Filter::new(&args.filter)?.bounded(&args.time, time::now_us(), &zone)?;
+    let mut history = History {
+        filter,
+        with_gaps: !args.output.json,
+        printer: ui.printer(&args.output),
+        position: args.after,
+    };
+    if !args.follow {
+        let reader = args.journal.reader()?;
+        history.skip_to_last(&reader, args.last)?;
+        history.print_new(&reader)?;
+        return Ok(Exit::Success);
+    }
+    let follower = args.journal.follower()?;
+    let reader = follower.reader();
+    if !reader.is_live() {
+        ui.note("this journal is read from a copy: nothing new will be seen");
+    }
+    let from_start = args.after > 0 || args.time.since.is_some();
+    let last = args.last.or((!from_start).then_some(LAST_BEFORE_FOLLOWING));
+    history.skip_to_last(reader, last)?;
+    loop {
+        history.print_new(reader)?;
+        follower.wait_past(history.position, FOLLOW_WAIT)?;
+    }
+}
+
+struct History {
+    filter: Filter,
+    with_gaps: bool,
+    printer: Printer,
+    /// Number of the last record looked at.
+    position: u64,
+}
+
+impl History {
+    /// Moves the position to before the last `count` records that pass.
+    fn skip_to_last(&mut self, reader: &Reader, count: Option<usize>) -> Result<(), Failure> {
+        let Some(count) = count else {
+            return Ok(());
+        };
+        let end = reader.last_seq()?;
+        if count == 0 {
+            self.position = self.position.max(end);
+            return Ok(());
+        }
+        let mut left = count;
+        let filter = &self.filter;
+        let machine = |name: &str| filter.matches_machine(name);
+        let event = |name: &str| filter.matches_event(name);
+        let query = Self::query(self.position, filter, &machine, &event);
+        for record in reader.records(&query.direction(Direction::NewestFirst))? {
+            let record = record?;
+            if filter.matches(&record) {
+                left -= 1;
+                if left == 0 {
+                    self.position = record.seq.map_or(0, |seq| seq - 1);
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Prints what passes from the position to the end of the journal.
+    fn print_new(&mut self, reader: &Reader) -> Result<(), Failure> {
+        // Records may come between this and the query; those that are printed count too.
+        let mut seen = reader.last_seq()?.max(self.position);
+        let filter = &self.filter;
+        let machine = |name: &str| filter.matches_machine(name);
+        let event = |name: &str| filter.matches_event(name) || (self.with_gaps && name == GAP);
+        let query = Self::query(self.position, filter, &machine, &event);
+        for record in reader.records(&query)? {
+            let record = record?;
+            if filter.matches(&record) || (self.with_gaps && is_gap(&record)) {
+                self.printer.print(&record)?;
+            }
+            seen = seen.max(record.seq.unwrap_or(0));
+        }
+        self.printer.flush()?;
+        self.position = seen;
+        Ok(())
+    }
+
+    fn query<'q>(
+        after: u64,
+        filter: &Filter,
+        machine: &'q dyn Fn(&str) -> bool,
+        event: &'q dyn Fn(&str) -> bool,
+    ) -> Query<'q> {
+        Query::default()
+            .after(after)
+            .machines(machine)
+            .events(event)
+            .since_us(filter.since_us())
+            .until_us(filter.until_us())
+    }
+}
+
+const GAP: &str = "gap";
+
+fn is_gap(record: &Record) -> bool {
+    record.origin == Origin::Qwatch && record.name == GAP
+}
