@@ -1,5 +1,6 @@
 //! The flight recorder for QEMU virtual machines.
 
+pub mod attach;
 pub mod cli;
 pub mod emulate;
 pub mod config;

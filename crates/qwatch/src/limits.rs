@@ -60,3 +60,59 @@ pub const FOLLOW_POLL: Duration = Duration::from_secs(1);
 
 const _: () = assert!(COMMIT_MAX_BYTES <= QUEUE_MAX_BYTES);
 const _: () = assert!(WAL_QUIET_BYTES < WAL_MAX_BYTES);
+
+/// Bytes of event text an attachment hands over at once.
+pub const BATCH_MAX_BYTES: usize = 256 * 1024;
+
+/// Attachments at the same time.
+pub const ATTACHMENTS_MAX: usize = 16_384;
+
+/// How long QEMU has for each question of who it is.
+pub const IDENTIFY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long QEMU has for each question about its state.
+pub const STATE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Longest answer kept in a `state` record, in bytes; of a longer one only the length.
+pub const STATE_ANSWER_MAX_BYTES: usize = 1024 * 1024;
+
+/// Longest text of something that is no QMP kept in a `garbage` record, in bytes.
+pub const GARBAGE_TEXT_MAX_BYTES: usize = 64 * 1024;
+
+/// Longest name of a machine, in bytes; the rest is cut off.
+pub const MACHINE_NAME_MAX_BYTES: usize = 255;
+
+/// A QEMU that dials in so soon after its start is taken to be heard from its beginning, microseconds.
+pub const START_GRACE_US: i64 = 1_000_000;
+
+/// Two times of start of one process number that differ by less are the same process, microseconds.
+/// The time is computed from the clock, which may be adjusted in between.
+pub const SAME_START_US: i64 = 2_000_000;
+
+/// How long after the end of a connection the process is given to exit.
+pub const EXIT_WAIT: Duration = Duration::from_secs(1);
+
+/// How often it is looked at meanwhile.
+pub const EXIT_LOOK: Duration = Duration::from_millis(10);
+
+/// How long a newcomer waits for the name of an attachment that is just ending.
+pub const NAME_WAIT: Duration = Duration::from_secs(3);
+
+/// First pause before a monitor is dialled again; doubled each time.
+pub const REDIAL_MIN: Duration = Duration::from_millis(250);
+
+/// Longest pause before a monitor is dialled again.
+pub const REDIAL_MAX: Duration = Duration::from_secs(5);
+
+/// Pause before a monitor is dialled again that another client holds: whoever waits in its queue
+/// would be served before that client's next connection.
+pub const REDIAL_HELD: Duration = Duration::from_secs(30);
+
+/// How often globs over socket files are expanded again.
+pub const GLOB_PERIOD: Duration = Duration::from_secs(2);
+
+/// Socket files a glob may give.
+pub const GLOB_MAX_FILES: usize = ATTACHMENTS_MAX;
+
+/// How long attachments have to say goodbye when the recorder is stopped.
+pub const STOP_WAIT: Duration = Duration::from_secs(5);

@@ -34,7 +34,13 @@ pub(crate) struct Args {
     last: Option<usize>,
 
     /// Only records numbered above SEQ (the member seq of --json)
-    #[arg(long, value_name = "SEQ", help_heading = "Filter", default_value_t = 0, hide_default_value = true)]
+    #[arg(
+        long,
+        value_name = "SEQ",
+        help_heading = "Filter",
+        default_value_t = 0,
+        hide_default_value = true
+    )]
     after: u64,
 
     /// Go on printing as records come, until interrupted

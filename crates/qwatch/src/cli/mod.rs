@@ -25,6 +25,7 @@ mod man;
 mod monitor;
 mod wait;
 mod watch;
+mod record;
 mod status;
 
 pub(crate) use failure::{Exit, Failure};
@@ -60,6 +61,7 @@ enum Command {
     Watch(watch::Args),
     Wait(wait::Args),
     Execute(execute::Args),
+    Record(record::Args),
     History(history::Args),
     Status(status::Args),
     Decode(decode::Args),
@@ -75,6 +77,7 @@ impl Command {
             Self::Watch(args) => watch::run(args, ui),
             Self::Wait(args) => wait::run(args, ui),
             Self::Execute(args) => execute::run(args, ui),
+            Self::Record(args) => record::run(args, ui),
             Self::History(args) => history::run(args, ui),
             Self::Status(args) => status::run(args, ui),
             Self::Decode(args) => decode::run(args, ui),
@@ -125,6 +128,11 @@ impl Ui {
     /// Whether text on standard output is coloured.
     pub(crate) fn is_stdout_colored(self) -> bool {
         self.color.is_on(io::stdout().is_terminal())
+    }
+
+    /// Whether text on standard error is coloured.
+    pub(crate) fn is_stderr_colored(&self) -> bool {
+        self.color.is_on(io::stderr().is_terminal())
     }
 
     /// Tells the user something beside the output, on standard error.

@@ -129,7 +129,10 @@ fn row(machine: &Machine, run: &Run, state: &State, recorded: bool) -> Row {
     Row {
         machine: machine.name.clone(),
         state: run_state.word(),
-        detail: run_state.detail().or(run.ended.as_deref()).map(str::to_owned),
+        detail: run_state
+            .detail()
+            .or(run.ended.as_deref())
+            .map(str::to_owned),
         since: state.since_us.map(time::rfc3339),
         heard: recorded && run.detached_us.is_none(),
         qemu: run.version.clone(),
@@ -176,7 +179,9 @@ fn decisive_records(
 fn fold(reader: &Reader, machine: &str, from: u64) -> Result<State, Failure> {
     let this = |name: &str| name == machine;
     let mut state = State::default();
-    let query = Query::default().after(from.saturating_sub(1)).machines(&this);
+    let query = Query::default()
+        .after(from.saturating_sub(1))
+        .machines(&this);
     for record in reader.records(&query)? {
         state.apply(&record?);
     }
@@ -202,7 +207,13 @@ fn last_event(reader: &Reader, machine: &str) -> Result<Option<LastEvent>, Failu
 }
 
 const HEAD: [&str; 7] = [
-    "MACHINE", "STATE", "SINCE", "QEMU", "LAST EVENT", "RECORDS", "GAPS",
+    "MACHINE",
+    "STATE",
+    "SINCE",
+    "QEMU",
+    "LAST EVENT",
+    "RECORDS",
+    "GAPS",
 ];
 
 fn table(rows: &[Row], zone: &TimeZone, palette: &Palette) -> Vec<String> {
@@ -222,7 +233,11 @@ fn table(rows: &[Row], zone: &TimeZone, palette: &Palette) -> Vec<String> {
             .map(|(cell, width)| format!("{cell}{}", " ".repeat(width - cell.chars().count())))
             .collect();
         let text = padded.join("  ").trim_end().to_owned();
-        lines.push(if number == 0 { paint(palette.dim, &text) } else { text });
+        lines.push(if number == 0 {
+            paint(palette.dim, &text)
+        } else {
+            text
+        });
     }
     lines
 }
@@ -233,18 +248,18 @@ fn columns(row: &Row, zone: &TimeZone) -> [String; 7] {
     } else {
         "?"
     };
-    let detail = row
-        .detail
-        .as_deref()
-        .map_or(String::new(), |detail| format!(" ({})", escape::visible(detail)));
+    let detail = row.detail.as_deref().map_or(String::new(), |detail| {
+        format!(" ({})", escape::visible(detail))
+    });
     [
         escape::visible(&row.machine).into_owned(),
         format!("{}{mark}{detail}", row.state),
-        row.since_us.map_or("-".to_owned(), |us| time::human(us, zone)),
+        row.since_us
+            .map_or("-".to_owned(), |us| time::human(us, zone)),
         escape::visible(&row.qemu).into_owned(),
-        row.last_event
-            .as_ref()
-            .map_or("-".to_owned(), |last| escape::visible(&last.event).into_owned()),
+        row.last_event.as_ref().map_or("-".to_owned(), |last| {
+            escape::visible(&last.event).into_owned()
+        }),
         row.records.to_string(),
         row.gaps.to_string(),
     ]

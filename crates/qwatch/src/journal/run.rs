@@ -9,6 +9,12 @@ impl RunId {
     pub fn number(self) -> u64 {
         self.0.unsigned_abs()
     }
+
+    /// A number out of thin air.
+    #[cfg(test)]
+    pub(crate) fn of(number: i64) -> Self {
+        Self(number)
+    }
 }
 
 /// What is known of a QEMU process when it is attached to.

@@ -10,7 +10,7 @@ use rusqlite::{
 use super::entry::{Entry, Name, Note};
 use super::schema::FIRST_QEMU_NAME;
 use super::{OpenError, OpenedRun, RunEnd, RunId, RunInfo, Settings, open};
-use crate::limits::{NAME_CACHE_MAX_ENTRIES, ZONE_RECORDS};
+use crate::limits::{NAME_CACHE_MAX_ENTRIES, SAME_START_US, ZONE_RECORDS};
 use crate::time;
 
 /// The only writing connection, and what it remembers between transactions.
@@ -312,10 +312,11 @@ fn open_run(tx: &Transaction<'_>, info: &RunInfo) -> rusqlite::Result<OpenedRun>
             None => last_received(tx, RunId(run.id))?,
         },
     };
-    let same = last.filter(|run| {
-        run.pid.is_some()
-            && run.started_us.is_some()
-            && (run.pid, run.started_us) == (info.pid, info.started_us)
+    let same = last.filter(|run| match (run.started_us, info.started_us) {
+        (Some(then), Some(now)) => {
+            run.pid == info.pid && then.abs_diff(now) < SAME_START_US.unsigned_abs()
+        }
+        _ => false,
     });
     let run = match &same {
         Some(run) => {

@@ -122,7 +122,14 @@ impl State {
                     .data
                     .as_deref()
                     .and_then(|data| serde_json::from_str::<Value>(data).ok())
-                    .and_then(|data| Some(data.get("query-status")?.get("status")?.as_str()?.to_owned()));
+                    .and_then(|data| {
+                        Some(
+                            data.get("query-status")?
+                                .get("status")?
+                                .as_str()?
+                                .to_owned(),
+                        )
+                    });
                 if let Some(status) = status {
                     self.become_at(RunState::of_status(&status), record);
                 }
@@ -212,7 +219,11 @@ mod tests {
     #[track_caller]
     fn check(lines: &[&str], word: &str, detail: Option<&str>, since_us: Option<i64>) {
         let state = fold(lines);
-        let found = (state.run_state.word(), state.run_state.detail(), state.since_us);
+        let found = (
+            state.run_state.word(),
+            state.run_state.detail(),
+            state.since_us,
+        );
         assert_eq!(found, (word, detail, since_us));
     }
 
@@ -236,29 +247,69 @@ mod tests {
             Some("prelaunch"),
             Some(1),
         );
-        check(&["STOP", r#"state {"query-block": []}"#], "paused", None, Some(1));
+        check(
+            &["STOP", r#"state {"query-block": []}"#],
+            "paused",
+            None,
+            Some(1),
+        );
     }
 
     #[test]
     fn a_stop_has_its_cause_from_before_or_after() {
         let error = r#"BLOCK_IO_ERROR {"action": "stop"}"#;
-        check(&["RESUME", error, "STOP"], "paused", Some("I/O error"), Some(3));
-        check(&["RESUME", "STOP", error], "paused", Some("I/O error"), Some(2));
-        check(&[r#"WATCHDOG {"action": "pause"}"#, "STOP"], "paused", Some("watchdog"), Some(2));
-        check(&[r#"BLOCK_IO_ERROR {"action": "report"}"#, "STOP"], "paused", None, Some(2));
+        check(
+            &["RESUME", error, "STOP"],
+            "paused",
+            Some("I/O error"),
+            Some(3),
+        );
+        check(
+            &["RESUME", "STOP", error],
+            "paused",
+            Some("I/O error"),
+            Some(2),
+        );
+        check(
+            &[r#"WATCHDOG {"action": "pause"}"#, "STOP"],
+            "paused",
+            Some("watchdog"),
+            Some(2),
+        );
+        check(
+            &[r#"BLOCK_IO_ERROR {"action": "report"}"#, "STOP"],
+            "paused",
+            None,
+            Some(2),
+        );
         check(&[error, "STOP", "RESUME", "STOP"], "paused", None, Some(4));
     }
 
     #[test]
     fn a_panic_stays_a_panic() {
-        check(&[r#"GUEST_PANICKED {"action": "pause"}"#, "STOP"], "panicked", None, Some(1));
-        check(&["RESUME", r#"GUEST_PANICKED {"action": "run"}"#], "running", None, Some(1));
+        check(
+            &[r#"GUEST_PANICKED {"action": "pause"}"#, "STOP"],
+            "panicked",
+            None,
+            Some(1),
+        );
+        check(
+            &["RESUME", r#"GUEST_PANICKED {"action": "run"}"#],
+            "running",
+            None,
+            Some(1),
+        );
         check(&["SHUTDOWN", "STOP"], "shutdown", None, Some(1));
     }
 
     #[test]
     fn the_end_is_known_or_not() {
-        check(&["RESUME", r#"detached {"reason": "away"}"#], "running", None, Some(1));
+        check(
+            &["RESUME", r#"detached {"reason": "away"}"#],
+            "running",
+            None,
+            Some(1),
+        );
         assert!(!fold(&["RESUME", "detached {}"]).heard);
         check(
             &["SHUTDOWN", r#"detached {"ended": "after SHUTDOWN"}"#],

@@ -87,11 +87,9 @@ async fn what_qemu_sent_comes_back_byte_for_byte() {
     );
 }
 
-#[tokio::test]
-async fn the_views_say_the_same() {
-    let dir = TempDir::new().expect("a folder");
-    let path = dir.path().join("j.db");
-    let journal = journal(&path);
+/// Five records: a gap, and stamps of every kind.
+async fn with_odd_stamps(path: &Path) -> Journal {
+    let journal = journal(path);
     let writer = journal.writer();
     let run = writer
         .open_run(run_info("web", 1))
@@ -115,6 +113,14 @@ async fn the_views_say_the_same() {
         event(-5, "STOP", None),
     ];
     append(&journal, run, entries).await;
+    journal
+}
+
+#[tokio::test]
+async fn the_views_say_the_same() {
+    let dir = TempDir::new().expect("a folder");
+    let path = dir.path().join("j.db");
+    let _journal = with_odd_stamps(&path).await;
     let other = Connection::open(&path).expect("any SQLite");
     let rows: Vec<String> = other
         .prepare(
