@@ -2,8 +2,8 @@
 
 pub mod attach;
 pub mod cli;
-pub mod emulate;
 pub mod config;
+pub mod emulate;
 pub mod filter;
 pub mod journal;
 pub mod limits;

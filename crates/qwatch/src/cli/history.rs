@@ -132,7 +132,8 @@ impl History {
         let query = Self::query(self.position, filter, &machine, &event);
         for record in reader.records(&query)? {
             let record = record?;
-            if filter.matches(&record) || (self.with_gaps && is_gap(&record)) {
+            let gap = self.with_gaps && is_gap(&record) && filter.matches_gap(&record);
+            if gap || filter.matches(&record) {
                 self.printer.print(&record)?;
             }
             seen = seen.max(record.seq.unwrap_or(0));

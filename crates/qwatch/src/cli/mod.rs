@@ -23,10 +23,10 @@ mod history;
 mod journal_arg;
 mod man;
 mod monitor;
-mod wait;
-mod watch;
 mod record;
 mod status;
+mod wait;
+mod watch;
 
 pub(crate) use failure::{Exit, Failure};
 
