@@ -41,8 +41,8 @@ pub async fn connect(address: &Address, options: &Options) -> Result<Connection,
     let dialled = timeout(limit, dial(address)).await;
     let result = match dialled.unwrap_or(Err(ConnectErrorKind::Unreachable(limit))) {
         Ok(socket) => {
-            let rest = limit.saturating_sub(started.elapsed());
-            greet(socket, options, rest).await
+            let spent = started.elapsed();
+            greet(socket, options, spent).await
         }
         Err(kind) => Err(kind),
     };
@@ -67,22 +67,24 @@ impl Connection {
             stream: Box::new(stream),
             peer: None,
         };
-        greet(socket, options, options.greeting_timeout).await
+        greet(socket, options, Duration::ZERO).await
     }
 }
 
-/// The handshake; on success the driver runs in a task of its own.
+/// The handshake; on success the driver runs in a task of its own. `spent` of the time limit is used
+/// up already.
 pub(crate) async fn greet(
     socket: Socket,
     options: &Options,
-    limit: Duration,
+    spent: Duration,
 ) -> Result<Connection, ConnectErrorKind> {
     let Socket { stream, peer } = socket;
     let (requests, received) = mpsc::channel(REQUESTS_MAX_COUNT);
     let gave_up = Arc::new(Notify::new());
     let queue = Arc::new(EventQueue::new(options));
+    let limit = options.greeting_timeout;
     let options = Options {
-        greeting_timeout: limit,
+        greeting_timeout: limit.saturating_sub(spent),
         ..options.clone()
     };
     let notify = Arc::clone(&gave_up);

@@ -61,14 +61,25 @@ pub enum ConnectErrorKind {
     /// Connected, but no greeting came in time.
     #[error(
         "connected, but no greeting within {}: most probably another client (libvirt, a manager, a \
-         second qwatch) holds this monitor, which serves one client at a time; end that client, or \
-         give QEMU a second monitor with one more `-qmp`{}",
-        seconds(.waited), process(*.pid)
+         second qwatch) holds this monitor{}, which serves one client at a time; end that client, \
+         or give QEMU a second monitor with one more `-qmp`",
+        seconds(.waited), of_process(*.pid)
     )]
     Held {
         /// How long we waited.
         waited: Duration,
         /// The process that listens.
+        pid: Option<u32>,
+    },
+    /// Somebody dialled in and said nothing in time.
+    #[error(
+        "dialled in{}, but no greeting within {}: this is no QMP monitor, or QEMU is stopped",
+        from_process(*.pid), seconds(.waited)
+    )]
+    Silent {
+        /// How long we waited.
+        waited: Duration,
+        /// The process that dialled.
         pid: Option<u32>,
     },
     /// Not even the connection came about in time.
@@ -124,7 +135,7 @@ pub struct ListenError {
 #[non_exhaustive]
 pub enum ListenErrorKind {
     /// Somebody else listens already.
-    #[error("another program listens there already{}", process(*.pid))]
+    #[error("another program listens there already{}", with_id(*.pid))]
     InUse {
         /// The process that listens.
         pid: Option<u32>,
@@ -213,8 +224,21 @@ fn seconds(duration: &Duration) -> String {
     format!("{} s", duration.as_secs_f64())
 }
 
-fn process(pid: Option<u32>) -> String {
-    pid.map(|pid| format!(" (process {pid} listens there)"))
+fn of_process(pid: Option<u32>) -> String {
+    optional(" of process ", pid)
+}
+
+fn from_process(pid: Option<u32>) -> String {
+    optional(" from process ", pid)
+}
+
+fn with_id(pid: Option<u32>) -> String {
+    optional(": process ", pid)
+}
+
+fn optional(words: &str, number: Option<u32>) -> String {
+    number
+        .map(|number| format!("{words}{number}"))
         .unwrap_or_default()
 }
 

@@ -1,10 +1,12 @@
 //! QEMU dials us.
 
+use std::fmt;
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::Mode;
 use rustix::io::Errno;
@@ -13,7 +15,7 @@ use tokio::net::{TcpListener, UnixListener};
 
 use crate::address::Address;
 use crate::connection::{Connection, greet};
-use crate::error::{ConnectError, ListenError, ListenErrorKind};
+use crate::error::{ConnectError, ConnectErrorKind, ListenError, ListenErrorKind};
 use crate::limits::LISTEN_BACKLOG_MAX_COUNT;
 use crate::options::Options;
 use crate::peer::Peer;
@@ -121,9 +123,22 @@ impl Incoming {
     /// As for [`connect`](crate::connect).
     pub async fn greet(self, options: &Options) -> Result<Connection, ConnectError> {
         let Self { address, socket } = self;
-        greet(socket, options, options.greeting_timeout)
-            .await
-            .map_err(|kind| ConnectError { address, kind })
+        let kind = match greet(socket, options, Duration::ZERO).await {
+            Ok(connection) => return Ok(connection),
+            // Whoever dials is not held by anybody.
+            Err(ConnectErrorKind::Held { waited, pid }) => ConnectErrorKind::Silent { waited, pid },
+            Err(kind) => kind,
+        };
+        Err(ConnectError { address, kind })
+    }
+}
+
+impl fmt::Debug for Incoming {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Incoming")
+            .field("address", &self.address)
+            .field("peer", &self.socket.peer)
+            .finish_non_exhaustive()
     }
 }
 

@@ -42,7 +42,10 @@ async fn a_monitor_held_by_another_client() {
     assert!(matches!(error.kind, ConnectErrorKind::Held { pid, .. } if pid == Some(own)));
     let message = error.to_string();
     assert!(message.contains("no greeting within 5 s"), "{message}");
-    assert!(message.contains("another client"), "{message}");
+    let holder = format!(
+        "another client (libvirt, a manager, a second qwatch) holds this monitor of process {own}"
+    );
+    assert!(message.contains(&holder), "{message}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,5 +4,6 @@ mod commands;
 mod faults;
 mod hearing;
 mod listening;
+mod machine;
 mod reconnecting;
 mod stage;

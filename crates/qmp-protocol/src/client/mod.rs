@@ -78,7 +78,8 @@ impl Default for SessionOptions {
 #[derive(Debug)]
 pub struct ClientSession {
     options: SessionOptions,
-    deadline: Instant,
+    /// `None` if it is too far away to be a time.
+    deadline: Option<Instant>,
     state: State,
     framer: Framer,
     greeting: Option<Greeting>,
@@ -96,7 +97,7 @@ impl ClientSession {
     pub fn new(options: SessionOptions, now: Instant) -> Self {
         Self {
             options,
-            deadline: now + options.greeting_timeout,
+            deadline: now.checked_add(options.greeting_timeout),
             state: State::AwaitingGreeting,
             framer: Framer::new(),
             greeting: None,
@@ -146,7 +147,7 @@ impl ClientSession {
 
     /// Tells the time. Closes the session if it should be ready by now and is not.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if now < self.deadline {
+        if self.deadline.is_none_or(|deadline| now < deadline) {
             return;
         }
         match self.state {
@@ -219,7 +220,7 @@ impl ClientSession {
     /// When to call [`ClientSession::handle_timeout`]; `None` when there is nothing to wait for.
     pub fn poll_timeout(&self) -> Option<Instant> {
         match self.state {
-            State::AwaitingGreeting | State::Negotiating => Some(self.deadline),
+            State::AwaitingGreeting | State::Negotiating => self.deadline,
             State::Ready | State::Closed => None,
         }
     }

@@ -218,6 +218,15 @@ fn the_handshake_has_a_deadline_and_the_rest_has_none() {
     silent.handle_timeout(start + limit);
     assert_eq!(closed(&mut silent), CloseReason::GreetingTimeout);
 
+    let options = SessionOptions {
+        greeting_timeout: Duration::MAX,
+        ..SessionOptions::default()
+    };
+    let mut patient = ClientSession::new(options, start);
+    assert_eq!(patient.poll_timeout(), None);
+    patient.handle_timeout(start + 1000 * limit);
+    assert_eq!(patient.poll_output(), None);
+
     let mut stuck = session(false);
     stuck.handle_input(GREETING.as_bytes());
     assert_eq!(stuck.poll_output(), None);
