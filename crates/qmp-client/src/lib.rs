@@ -26,12 +26,15 @@
 //! println!("QEMU {}", connection.client.greeting().version);
 //!
 //! # machine.emit(Stop::default());
-//! # drop(machine);
+//! # let mut machine = Some(machine);
 //! let mut stopped = false;
 //! let closed = loop {
 //!     match connection.events.next().await {
 //!         Ok(Item::Event(event)) => match event.decode()?.event {
-//!             Event::Stop(_) => stopped = true,
+//!             Event::Stop(_) => {
+//!                 stopped = true;
+//! #               machine = None; // QEMU exits
+//!             }
 //!             other => println!("{} happened", other.name()),
 //!         },
 //!         Ok(Item::Dropped(dropped)) => println!("{} events were lost", dropped.count),

@@ -65,7 +65,6 @@ async fn converse(version: &str, offers_oob: bool, pretty: bool) {
     }
 
     machine.emit(Resume::default());
-    drop(machine);
     for _ in 0..20 {
         assert_eq!(next_name(&mut connection.events).await, "STOP");
     }
@@ -75,5 +74,6 @@ async fn converse(version: &str, offers_oob: bool, pretty: bool) {
     };
     assert_eq!(event.decode().unwrap().event.name(), "RESUME");
     assert_eq!(event.text.contains("\r\n"), pretty, "as sent");
+    drop(machine);
     assert!(connection.events.next().await.is_err());
 }
