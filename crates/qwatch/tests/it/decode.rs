@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::process::Stdio;
 
-use crate::command::{run, run_on, start_piped};
+use crate::command::{qwatch, run, run_on, start_piped};
 
 /// A session with everything that may stand beside events, in QEMU's own bytes.
 const SESSION: &str = concat!(
@@ -30,6 +31,27 @@ fn lines_for_people() {
     (no clock)               GUEST_PANICKED        → pause, hyper-v: arg1=0xffffffffffffffff arg2=0x0 arg3=0x0 arg4=0x0 arg5=0x1
     ");
     assert_eq!((said.err.as_str(), said.code), ("", 0));
+}
+
+#[test]
+fn colours_only_where_they_are_wanted() {
+    let colored = |args: &[&str], no_color: &str| {
+        let mut command = qwatch(&[&["decode"], args].concat());
+        command.env("NO_COLOR", no_color).stdin(Stdio::piped());
+        let mut child = command.spawn().expect("qwatch starts");
+        let mut stdin = child.stdin.take().expect("a pipe");
+        stdin.write_all(SESSION.as_bytes()).expect("qwatch reads");
+        drop(stdin);
+        let output = child.wait_with_output().expect("qwatch ends");
+        output.stdout.contains(&0x1b)
+    };
+    assert!(!colored(&[], ""), "a pipe is no terminal");
+    assert!(colored(&["--color", "always"], "1"), "asked for");
+    assert!(
+        !colored(&["--color", "always", "--json"], ""),
+        "JSON has none"
+    );
+    assert!(!colored(&["--color=never"], ""));
 }
 
 #[test]

@@ -108,6 +108,28 @@ fn wait_sees_the_event_of_its_own_command_even_before_the_answer() {
 }
 
 #[test]
+fn a_command_may_overtake_or_end_everything() {
+    each_qemu(|binary| {
+        let (_machine, monitor) = machine(binary);
+        let said = run(&["execute", &monitor, "query-yank", "--oob"]);
+        assert_eq!((said.code, said.err.as_str()), (0, ""));
+        assert!(said.out.starts_with('['), "{}", said.out);
+        let said = run(&["execute", &monitor, "query-status", "--oob"]);
+        assert_eq!(said.code, 1);
+        assert!(said.err.contains("does not support OOB"), "{}", said.err);
+        // The connection ends before or after the answer of `quit`; the event came before both.
+        let quit = r#"{"execute": "quit"}"#;
+        let said = run(&["wait", &monitor, "shutdown", "--after-command", quit]);
+        assert_eq!((said.code, said.err.as_str()), (0, ""));
+        assert!(
+            said.out.contains("host-qmp-quit, by the host"),
+            "{}",
+            said.out
+        );
+    });
+}
+
+#[test]
 fn wait_filters_times_out_and_tells_why_it_gave_up() {
     each_qemu(|binary| {
         let (mut machine, monitor) = machine(binary);
