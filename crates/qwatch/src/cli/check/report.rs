@@ -5,7 +5,7 @@ use std::fmt;
 use serde_json::{Map, Value, json};
 
 use super::compare::{Difference, Kind, Why};
-use crate::output::escape::visible;
+use crate::output::escape::{visible, visible_json};
 
 /// What was asked and found.
 pub(super) struct Report {
@@ -70,7 +70,7 @@ impl Report {
             "lacking": list(lacks),
             "absent": list(absent),
         });
-        format!("{report}\n")
+        visible_json(&report.to_string()).into_owned() + "\n"
     }
 }
 
