@@ -1,9 +1,8 @@
 //! `qwatch watch`: events as they happen.
 
-use std::path::PathBuf;
-
 use qmp_client::Address;
 
+use super::journal_arg::JournalArg;
 use super::monitor::{self, MONITOR_HELP, MONITOR_LONG_HELP};
 use super::{Exit, Failure, Ui, block_on};
 use crate::filter::{Filter, FilterArgs};
@@ -22,19 +21,18 @@ mod notes;
 /// needs no monitor.
 ///
 /// A gap is printed whatever --event and --where say, as it may hide what was asked for; --event '!gap'
-/// leaves it out.
+/// leaves it out. With --json exactly what was asked for is printed; add gap to --event to have it.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     #[arg(help = MONITOR_HELP, long_help = MONITOR_LONG_HELP, value_name = "MONITOR")]
-    #[arg(required_unless_present = "journal", conflicts_with = "journal")]
+    #[arg(conflicts_with = "journal")]
     monitors: Vec<Address>,
 
-    /// Follow this journal
-    #[arg(long, value_name = "FILE")]
-    journal: Option<PathBuf>,
+    #[command(flatten)]
+    journal: JournalArg,
 
     /// Do not connect again: end when the last monitor has gone
-    #[arg(long, conflicts_with = "journal")]
+    #[arg(long, requires = "monitors")]
     once: bool,
 
     #[command(flatten)]
@@ -49,10 +47,11 @@ pub(crate) fn run(args: &Args, ui: Ui) -> Result<Exit, Failure> {
     monitor::warn_of_slips(&args.filter.event, ui);
     let mut screen = Screen {
         filter,
+        with_gaps: !args.output.json,
         printer: ui.printer(&args.output),
     };
-    if let Some(path) = &args.journal {
-        return journal::follow(path, &mut screen);
+    if args.monitors.is_empty() {
+        return journal::follow(&args.journal.follower()?, &mut screen);
     }
     let names: Vec<_> = args.monitors.iter().map(monitor::fallback_name).collect();
     screen
@@ -64,18 +63,15 @@ pub(crate) fn run(args: &Args, ui: Ui) -> Result<Exit, Failure> {
 /// What is wanted, and where it goes.
 struct Screen {
     filter: Filter,
+    /// Whether gaps are printed whatever the filter says.
+    with_gaps: bool,
     printer: Printer,
 }
 
 impl Screen {
     /// Prints the record if it is wanted.
     fn show(&mut self, record: &Record) -> Result<(), WriteError> {
-        let is_gap = record.origin == Origin::Qwatch && record.name == "gap";
-        let wanted = match is_gap {
-            true => self.filter.matches_gap(record),
-            false => self.filter.matches(record),
-        };
-        if wanted {
+        if wants(&self.filter, self.with_gaps, record) {
             self.printer.print(record)?;
         }
         Ok(())
@@ -83,5 +79,48 @@ impl Screen {
 
     fn flush(&mut self) -> Result<(), WriteError> {
         self.printer.flush()
+    }
+}
+
+fn wants(filter: &Filter, with_gaps: bool, record: &Record) -> bool {
+    let is_gap = record.origin == Origin::Qwatch && record.name == "gap";
+    filter.matches(record) || (with_gaps && is_gap && filter.matches_gap(record))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+
+    #[test]
+    fn a_gap_is_shown_among_what_was_asked_for() {
+        let now = SystemTime::now();
+        let gap = notes::gap("web", now, now, "QEMU closed the connection");
+        let wanted = |event: &str, machine: &str, with_gaps| {
+            let args = FilterArgs {
+                event: vec![event.to_owned()],
+                machine: vec![machine.to_owned()],
+                expression: Some("data.guest".to_owned()),
+            };
+            wants(&Filter::new(&args).expect("a filter"), with_gaps, &gap)
+        };
+        assert!(wanted("STOP", "web", true));
+        assert!(!wanted("STOP", "web", false));
+        assert!(!wanted("STOP", "db", true));
+        assert!(!wanted("!gap", "web", true));
+        let event = Record {
+            origin: Origin::Qemu,
+            ..gap.clone()
+        };
+        let stop = FilterArgs {
+            event: vec!["STOP".to_owned()],
+            ..FilterArgs::default()
+        };
+        let filter = Filter::new(&stop).expect("a filter");
+        assert!(
+            !wants(&filter, true, &event),
+            "an event that is called gap is none"
+        );
     }
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::AsFd;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::Interest;
 use tokio::net::unix::pipe::Sender;
 
@@ -15,6 +16,18 @@ pub(crate) async fn reader_gone() {
         // A plain file cannot be watched and has no reader.
         _ => std::future::pending().await,
     }
+}
+
+/// The same as a question, for those who wait for something else: true once nobody reads any more.
+pub(crate) fn is_reader_gone() -> bool {
+    const AT_ONCE: Timespec = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    let stdout = io::stdout();
+    let mut fds = [PollFd::new(&stdout, PollFlags::empty())];
+    let answered = poll(&mut fds, Some(&AT_ONCE));
+    answered.is_ok() && fds[0].revents().contains(PollFlags::ERR)
 }
 
 /// Unchecked means: not made non-blocking, which other writers to the same pipe would feel. It is only

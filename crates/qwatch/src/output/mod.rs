@@ -16,7 +16,7 @@ mod members;
 mod summary;
 mod words;
 
-pub(crate) use gone::reader_gone;
+pub(crate) use gone::{is_reader_gone, reader_gone};
 pub use human::Palette;
 pub(crate) use human::{Lines, Shown, paint};
 pub(crate) use json::pretty;

@@ -191,3 +191,14 @@ async fn a_journal_is_followed() {
         "{line}"
     );
 }
+
+#[tokio::test]
+async fn following_a_journal_ends_when_its_reader_leaves() {
+    let dir = TempDir::new().expect("a folder");
+    let path = dir.path().join("j.db");
+    let _journal = journal(&path);
+    let mut child = start_piped(&["watch", "--journal", path.to_str().expect("UTF-8")]);
+    drop(child.stdout.take());
+    let status = tokio::task::spawn_blocking(move || child.wait().expect("it ends"));
+    assert_eq!(code(status.await.expect("no panic")), 0);
+}
