@@ -57,6 +57,11 @@ impl Emulated {
         perform(&self.machine, &self.monitor, action);
     }
 
+    /// Whether its process, if it had one, would still be there.
+    pub fn lives(&self) -> bool {
+        lock(&self.machine).run_state() != RunState::Gone
+    }
+
     /// What became of the machine's events.
     pub fn stats(&self) -> qmp_monitor::Stats {
         self.monitor.stats()

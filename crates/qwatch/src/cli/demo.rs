@@ -1,0 +1,151 @@
+//! `qwatch demo`: a day of emulated machines, no QEMU needed.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use super::{Exit, Failure, Ui, block_on};
+use crate::demo::{self, Audience, DemoError, Settings};
+use crate::output::{OutputArgs, Printer, WriteError};
+use crate::record::Record;
+
+/// Show what qwatch does, without a QEMU
+///
+/// Four emulated machines live through a scripted day of some ten seconds: a full disk, block jobs, a
+/// panic, watchdogs, visitors, a migration, and a while in which nobody listens. The real recorder hears
+/// them over UNIX sockets and writes a journal, from which the events are printed as they come. The
+/// journal stays, so that the other commands can be tried on it.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    /// Play so many times faster, or slower if below 1
+    ///
+    /// Rate limits stay at one second: played faster, more is held back.
+    #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = parse_speed)]
+    speed: f64,
+
+    /// Write the journal into this folder, made if need be, instead of one for temporary files
+    #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
+    keep: Option<PathBuf>,
+
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// The slowest and the fastest a demo is played.
+const SPEEDS: std::ops::RangeInclusive<f64> = 0.01..=1000.0;
+
+fn parse_speed(text: &str) -> Result<f64, String> {
+    let speed = text.parse().ok().filter(|speed| SPEEDS.contains(speed));
+    let (min, max) = (SPEEDS.start(), SPEEDS.end());
+    speed.ok_or_else(|| format!("expected a number from {min} to {max}"))
+}
+
+pub(crate) fn run(args: &Args, ui: Ui) -> Result<Exit, Failure> {
+    let journal = journal_path(args.keep.as_deref())?;
+    let sockets = tempfile::Builder::new().prefix("qwatch-").tempdir();
+    let sockets = sockets.map_err(|error| no_folder(&std::env::temp_dir(), &error))?;
+    let settings = Settings {
+        speed: args.speed,
+        journal: journal.clone(),
+        sockets: sockets.path().to_owned(),
+    };
+    let mut screen = Screen {
+        printer: ui.printer(&args.output),
+        bold: if ui.is_stdout_colored() { ("\u{1b}[1m", "\u{1b}[0m") } else { ("", "") },
+        json: args.output.json,
+    };
+    screen.printer.expect_machines(demo::machine_names());
+    block_on(async { Ok(demo::play(&settings, &mut screen).await?) })?;
+    if args.output.json {
+        ui.note(&format!("the journal is {}", journal.display()));
+    } else {
+        screen.say(&next_steps(&journal))?;
+    }
+    Ok(Exit::Success)
+}
+
+/// The journal to be made: in the folder to be kept, or in a new one for temporary files that stays.
+fn journal_path(keep: Option<&Path>) -> Result<PathBuf, Failure> {
+    let folder = match keep {
+        Some(folder) => {
+            fs::create_dir_all(folder).map_err(|error| no_folder(folder, &error))?;
+            folder.to_owned()
+        }
+        None => {
+            let folder = tempfile::Builder::new().prefix("qwatch-demo-").tempdir();
+            folder.map_err(|error| no_folder(&std::env::temp_dir(), &error))?.keep()
+        }
+    };
+    let journal = folder.join("journal.db");
+    if journal.exists() {
+        let failure = Failure::usage(format!("{} exists already", journal.display()));
+        return Err(failure.hint("Name another folder, or remove the journal of the last demo."));
+    }
+    Ok(journal)
+}
+
+fn no_folder(folder: &Path, error: &io::Error) -> Failure {
+    Failure::new(format!("cannot make a folder at {}: {error}", folder.display()))
+}
+
+/// What to try on the journal, to be copied into a shell.
+fn next_steps(journal: &Path) -> String {
+    let journal = journal.display().to_string();
+    let journal = match journal.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+".contains(c)) {
+        true => journal,
+        false => format!("'{}'", journal.replace('\'', "'\\''")),
+    };
+    format!(
+        "\nThe day is over; its journal stays at {journal}. Try:\n\
+         \n  qwatch history --journal {journal} --machine db\
+         \n  qwatch history --journal {journal} --event 'BLOCK_JOB_*' --json\
+         \n  qwatch history --journal {journal} --where 'event == \"RESET\" && data.guest'\
+         \n  qwatch status --journal {journal}\
+         \n  qwatch events BLOCK_IO_ERROR\
+         \n  sqlite3 {journal} 'select machine, event, count(*) from events group by 1, 2'\n"
+    )
+}
+
+/// Standard output: chapters and records.
+struct Screen {
+    printer: Printer,
+    /// What begins and ends a chapter's title.
+    bold: (&'static str, &'static str),
+    json: bool,
+}
+
+impl Screen {
+    fn say(&mut self, text: &str) -> Result<(), WriteError> {
+        self.printer.flush()?;
+        let mut out = io::stdout().lock();
+        out.write_all(text.as_bytes())?;
+        Ok(out.flush()?)
+    }
+}
+
+impl Audience for Screen {
+    fn chapter(&mut self, title: &str) -> Result<(), WriteError> {
+        if self.json {
+            return Ok(());
+        }
+        let (on, off) = self.bold;
+        self.say(&format!("\n{on}{title}{off}\n"))
+    }
+
+    fn record(&mut self, record: &Record) -> Result<(), WriteError> {
+        self.printer.print(record)
+    }
+
+    fn pause(&mut self) -> Result<(), WriteError> {
+        self.printer.flush()
+    }
+}
+
+impl From<DemoError> for Failure {
+    fn from(error: DemoError) -> Self {
+        match error {
+            DemoError::Write(error) => error.into(),
+            error => Self::new(error),
+        }
+    }
+}
