@@ -3,6 +3,7 @@
 pub mod attach;
 pub mod cli;
 pub mod config;
+pub mod demo;
 pub mod emulate;
 pub mod filter;
 pub mod journal;

@@ -51,7 +51,11 @@ pub(crate) fn run(args: &Args, ui: Ui) -> Result<Exit, Failure> {
     };
     let mut screen = Screen {
         printer: ui.printer(&args.output),
-        bold: if ui.is_stdout_colored() { ("\u{1b}[1m", "\u{1b}[0m") } else { ("", "") },
+        bold: if ui.is_stdout_colored() {
+            ("\u{1b}[1m", "\u{1b}[0m")
+        } else {
+            ("", "")
+        },
         json: args.output.json,
     };
     screen.printer.expect_machines(demo::machine_names());
@@ -73,7 +77,9 @@ fn journal_path(keep: Option<&Path>) -> Result<PathBuf, Failure> {
         }
         None => {
             let folder = tempfile::Builder::new().prefix("qwatch-demo-").tempdir();
-            folder.map_err(|error| no_folder(&std::env::temp_dir(), &error))?.keep()
+            folder
+                .map_err(|error| no_folder(&std::env::temp_dir(), &error))?
+                .keep()
         }
     };
     let journal = folder.join("journal.db");
@@ -85,13 +91,19 @@ fn journal_path(keep: Option<&Path>) -> Result<PathBuf, Failure> {
 }
 
 fn no_folder(folder: &Path, error: &io::Error) -> Failure {
-    Failure::new(format!("cannot make a folder at {}: {error}", folder.display()))
+    Failure::new(format!(
+        "cannot make a folder at {}: {error}",
+        folder.display()
+    ))
 }
 
 /// What to try on the journal, to be copied into a shell.
 fn next_steps(journal: &Path) -> String {
     let journal = journal.display().to_string();
-    let journal = match journal.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+".contains(c)) {
+    let journal = match journal
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || "/._-+".contains(c))
+    {
         true => journal,
         false => format!("'{}'", journal.replace('\'', "'\\''")),
     };
@@ -99,7 +111,7 @@ fn next_steps(journal: &Path) -> String {
         "\nThe day is over; its journal stays at {journal}. Try:\n\
          \n  qwatch history --journal {journal} --machine db\
          \n  qwatch history --journal {journal} --event 'BLOCK_JOB_*' --json\
-         \n  qwatch history --journal {journal} --where 'event == \"RESET\" && data.guest'\
+         \n  qwatch history --journal {journal} --where 'event == \"BLOCK_JOB_COMPLETED\" && has(data.error)'\
          \n  qwatch status --journal {journal}\
          \n  qwatch events BLOCK_IO_ERROR\
          \n  sqlite3 {journal} 'select machine, event, count(*) from events group by 1, 2'\n"

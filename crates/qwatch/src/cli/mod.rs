@@ -16,6 +16,7 @@ mod check;
 mod command;
 mod completions;
 mod decode;
+mod demo;
 mod events;
 mod execute;
 mod failure;
@@ -67,6 +68,7 @@ enum Command {
     Decode(decode::Args),
     Events(events::Args),
     Check(check::Args),
+    Demo(demo::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -83,6 +85,7 @@ impl Command {
             Self::Decode(args) => decode::run(args, ui),
             Self::Events(args) => events::run(args, ui),
             Self::Check(args) => check::run(args, ui),
+            Self::Demo(args) => demo::run(args, ui),
             Self::Completions(args) => completions::run(args),
             Self::Man(args) => man::run(args),
         }

@@ -165,7 +165,8 @@ impl Stage {
     /// Starts a recorder on the journal, and waits until it hears every machine that lives: most machines
     /// dial it, it dials the others.
     async fn recorder_comes(&mut self, audience: &mut dyn Audience) -> Result<(), DemoError> {
-        let dialled = cast::dialled(&self.sockets).map(|path| Monitor::Address(Address::unix(path)));
+        let dialled =
+            cast::dialled(&self.sockets).map(|path| Monitor::Address(Address::unix(path)));
         let recorder = Recorder::new(RecorderSettings {
             journal: self.journal.clone(),
             listen: vec![Address::unix(cast::recorder_socket(&self.sockets))],
@@ -210,7 +211,9 @@ impl Stage {
         let failed = |reason: String| DemoError::Operator { machine, reason };
         let address = Address::unix(cast::operator_socket(&self.sockets, machine));
         let connection = qmp_client::connect(&address, &Options::default()).await;
-        let client = connection.map_err(|error| failed(error.to_string()))?.client;
+        let client = connection
+            .map_err(|error| failed(error.to_string()))?
+            .client;
         let arguments: serde_json::Value =
             serde_json::from_str(arguments).map_err(|error| failed(error.to_string()))?;
         let answer = client.execute(command, arguments).await;
@@ -257,14 +260,18 @@ impl Stage {
         let shown = self.shown;
         match &mut self.recorder {
             Some(recorder) => {
-                let moved = recorder.position.wait_for(|last| *last > shown).await.is_ok();
+                let moved = recorder
+                    .position
+                    .wait_for(|last| *last > shown)
+                    .await
+                    .is_ok();
                 if moved {
                     return;
                 }
                 // The journal is closed: nothing more will come.
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
-            None => std::future::pending().await,
+            None => std::future::pending::<()>().await,
         }
     }
 
