@@ -173,3 +173,26 @@ fn explain_tcp(error: io::Error) -> ConnectErrorKind {
 fn is_other_socket_type(error: &io::Error) -> bool {
     error.raw_os_error() == Some(rustix::io::Errno::PROTOTYPE.raw_os_error())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Told from outside only where tests do not run as root, who may connect to anything.
+    #[test]
+    fn no_permission_names_the_owner_of_the_socket() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = || io::Error::from(rustix::io::Errno::ACCESS);
+        let own = rustix::process::getuid().as_raw();
+        let message = explain_unix(folder.path(), error()).to_string();
+        assert!(
+            message.contains(&format!("it belongs to user id {own}")),
+            "{message}"
+        );
+        let message = explain_unix(&folder.path().join("hidden"), error()).to_string();
+        assert!(
+            message.starts_with("permission denied: run as"),
+            "{message}"
+        );
+    }
+}

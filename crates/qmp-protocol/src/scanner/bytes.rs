@@ -33,6 +33,11 @@ fn attention(word: u64) -> u64 {
     (quote | backslash | control) & HIGHS
 }
 
+/// A byte that numbers and words are made of.
+pub(super) fn is_scalar(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.')
+}
+
 /// True if JSON knows this number or word.
 pub(super) fn is_json_scalar(text: &[u8]) -> bool {
     match text {
