@@ -52,6 +52,7 @@ pub(super) fn typed(name: &str, data: &Members<'_>) -> Option<String> {
         )),
         "detached" => text(data, "reason"),
         "gap" => gap(data),
+        "state" => state(data),
         _ => None,
     }
 }
@@ -165,6 +166,33 @@ fn gap(data: &Members<'_>) -> Option<String> {
     Some(format!("{length} unheard: {}", text(data, "reason")?))
 }
 
+/// `paused, virtio0 nospace, job0 running`: the run state, and of disks, jobs and migration what is unusual.
+fn state(data: &Members<'_>) -> Option<String> {
+    let mut parts = vec![text(&data.object("query-status")?, "status")?];
+    for disk in list(data, "query-block") {
+        let status = text(&disk, "io-status").filter(|status| status != "ok");
+        if let (Some(status), Some(name)) = (status, first(&disk, &["device", "qdev"])) {
+            parts.push(format!("{name} {status}"));
+        }
+    }
+    for job in list(data, "query-jobs") {
+        parts.push(format!("{} {}", text(&job, "id")?, text(&job, "status")?));
+    }
+    if let Some(status) = data
+        .object("query-migrate")
+        .and_then(|m| text(&m, "status"))
+    {
+        parts.push(format!("migration {status}"));
+    }
+    Some(parts.join(", "))
+}
+
+/// The objects in a member that is a list.
+fn list<'a>(data: &Members<'a>, name: &str) -> Vec<Members<'a>> {
+    let list = data.raw(name).map(serde_json::from_str);
+    list.and_then(Result::ok).unwrap_or_default()
+}
+
 /// A string member, safe to print.
 fn text(data: &Members<'_>, name: &str) -> Option<String> {
     data.text(name).map(|text| shortened(&text))
@@ -247,6 +275,10 @@ mod tests {
         assert_eq!(words("gap", gap).as_deref(), Some(expected));
         let gap = words("gap", r#"{"reason": "first seen"}"#);
         assert_eq!(gap.as_deref(), Some("some time unheard: first seen"));
+        let state = r#"{"query-status": {"status": "io-error"}, "query-block": [{"device": "", "qdev": "/m/virtio0", "io-status": "nospace"}, {"device": "cd"}], "query-jobs": [{"id": "job0", "status": "running"}], "query-migrate": {}}"#;
+        let expected = "io-error, /m/virtio0 nospace, job0 running";
+        assert_eq!(words("state", state).as_deref(), Some(expected));
+        assert_eq!(words("state", r#"{"query-status": null}"#), None);
         let attached = r#"{"address": "unix:/a", "version": "7.2.22"}"#;
         assert_eq!(
             words("attached", attached).as_deref(),
