@@ -14,8 +14,9 @@ mod expression;
 
 pub use expression::{Expression, ExpressionError};
 
-/// Longest `--where` accepted, in bytes of UTF-8: above what a person writes. Parser and interpreter of CEL
-/// recurse once per operator of a chain, so twice this would exhaust a thread's stack of 2 MiB.
+/// Longest `--where` accepted, in bytes of UTF-8: above what a person writes. Parser and
+/// interpreter of CEL recurse once per operator of a chain, so twice this would exhaust a thread's
+/// stack of 2 MiB.
 pub const EXPRESSION_MAX_BYTES: usize = 2048;
 
 /// The options that choose records, the same in every command that prints them.
@@ -24,9 +25,9 @@ pub const EXPRESSION_MAX_BYTES: usize = 2048;
 pub struct FilterArgs {
     /// Only these events: names or globs, comma-separated or repeated; `!GLOB` leaves out
     ///
-    /// Upper and lower case are the same. `--event 'BLOCK_*,STOP'` takes STOP and all events of the block
-    /// layer, `--event '!RTC_CHANGE'` everything but RTC_CHANGE. The recorder's own notes are called
-    /// attached, detached, gap and state.
+    /// Upper and lower case are the same. `--event 'BLOCK_*,STOP'` takes STOP and all events of the
+    /// block layer, `--event '!RTC_CHANGE'` everything but RTC_CHANGE. The recorder's own notes are
+    /// called attached, detached, gap and state.
     #[arg(long, short = 'e', value_name = "GLOB")]
     pub event: Vec<String>,
 
@@ -36,11 +37,12 @@ pub struct FilterArgs {
 
     /// Only records for which this CEL expression is true
     ///
-    /// Names: event, machine, data, seq, run, origin, time and received (RFC 3339 text in UTC, so they
-    /// compare as text), timestamp.seconds, timestamp.microseconds. A member with a hyphen is written
-    /// data["node-name"]. Where the expression cannot be evaluated for a record, because a member is
-    /// missing or of another type, the record does not match; test with has(data.x) if you need the
-    /// opposite. Example: --where 'event == "JOB_STATUS_CHANGE" && data.status in ["concluded", "null"]'
+    /// Names: event, machine, data, seq, run, origin, time and received (RFC 3339 text in UTC, so
+    /// they compare as text), timestamp.seconds, timestamp.microseconds. A member with a hyphen is
+    /// written data["node-name"]. Where the expression cannot be evaluated for a record, because a
+    /// member is missing or of another type, the record does not match; test with has(data.x) if
+    /// you need the opposite. Example: --where 'event == "JOB_STATUS_CHANGE" && data.status in
+    /// ["concluded", "null"]'
     #[arg(long = "where", value_name = "EXPR", allow_hyphen_values = true)]
     pub expression: Option<String>,
 }
@@ -49,9 +51,11 @@ pub struct FilterArgs {
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Filter")]
 pub struct TimeArgs {
-    /// Only records from this moment on: 2026-01-31T12:00:00Z, "2026-01-31 12:00", 12:00, 15m, "2h ago", today
+    /// Only records from this moment on: 2026-01-31T12:00:00Z, "2026-01-31 12:00", 12:00, 15m, "2h
+    /// ago", today
     ///
-    /// The time is the event's own (QEMU's stamp). Without a zone it is local time, or UTC with --utc.
+    /// The time is the event's own (QEMU's stamp). Without a zone it is local time, or UTC with
+    /// --utc.
     #[arg(long, value_name = "TIME")]
     pub since: Option<String>,
 
@@ -107,7 +111,8 @@ impl Filter {
         })
     }
 
-    /// Adds time bounds; `now_us` (microseconds since 1970) and `zone` are what `15m` and `12:00` refer to.
+    /// Adds time bounds; `now_us` (microseconds since 1970) and `zone` are what `15m` and `12:00`
+    /// refer to.
     ///
     /// # Errors
     /// When a bound is no time.
@@ -148,8 +153,8 @@ impl Filter {
         self.machines.matches(name)
     }
 
-    /// Whether a gap is to be shown. It may hide anything, so only its machine, its time and an explicit
-    /// `--event '!gap'` count.
+    /// Whether a gap is to be shown. It may hide anything, so only its machine, its time and an
+    /// explicit `--event '!gap'` count.
     pub fn matches_gap(&self, record: &Record) -> bool {
         self.is_in_time(record)
             && self.machines.matches(&record.machine)
@@ -191,7 +196,8 @@ pub enum Case {
     Ignored,
 }
 
-/// Globs on one name: any of the wanted ones (all, if none is given), none of the refused (`!GLOB`).
+/// Globs on one name: any of the wanted ones (all, if none is given), none of the refused
+/// (`!GLOB`).
 #[derive(Clone, Debug, Default)]
 pub struct Globs {
     wanted: Vec<GlobMatcher>,

@@ -1,7 +1,7 @@
 //! Times as people write and read them.
 //!
-//! Inside qwatch a time is `i64` microseconds since 1970, UTC. Only here does it meet the words on the
-//! command line (`--since`, `--until`, `--timeout`) and the columns on the screen.
+//! Inside qwatch a time is `i64` microseconds since 1970, UTC. Only here does it meet the words on
+//! the command line (`--since`, `--until`, `--timeout`) and the columns on the screen.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -37,10 +37,10 @@ pub fn system_time_us(at: SystemTime) -> i64 {
     }
 }
 
-/// Reads a moment, relative to `now` and in `zone` where the text names none:
-/// RFC 3339 (`2026-01-31T12:00:00Z`), local date and time (`2026-01-31 12:00`), a local date (its first
-/// moment), a time of today (`12:00`), a span back from now (`15m`, `2h`, `1d12h`, `10m ago`), `now`,
-/// `today`, `yesterday`. Gives microseconds since 1970, UTC.
+/// Reads a moment, relative to `now` and in `zone` where the text names none: RFC 3339
+/// (`2026-01-31T12:00:00Z`), local date and time (`2026-01-31 12:00`), a local date (its first
+/// moment), a time of today (`12:00`), a span back from now (`15m`, `2h`, `1d12h`, `10m ago`),
+/// `now`, `today`, `yesterday`. Gives microseconds since 1970, UTC.
 ///
 /// # Errors
 /// When the text is none of these, or lies outside the years 1 to 9999.
@@ -86,7 +86,8 @@ pub fn rfc3339(us: i64) -> String {
     format!("{at:.6}")
 }
 
-/// The time for a human column: `2026-01-31 12:00:00.000` in `zone`, with a `Z` behind it if that is UTC.
+/// The time for a human column: `2026-01-31 12:00:00.000` in `zone`, with a `Z` behind it if that
+/// is UTC.
 pub fn human(us: i64, zone: &TimeZone) -> String {
     let at = zone.to_datetime(clamped(us));
     let mark = if *zone == TimeZone::UTC { "Z" } else { "" };

@@ -19,9 +19,9 @@ use schema::Schema;
 
 /// Check a monitor: is it reachable, and what has its QEMU that the vocabulary lacks
 ///
-/// Compares QEMU's own description of its events (query-qmp-schema, since QEMU 2.5) with the vocabulary:
-/// events, members, values. Exit code 0 if nothing is lacking; what the vocabulary has and this QEMU does
-/// not is listed with the reason and is no fault.
+/// Compares QEMU's own description of its events (query-qmp-schema, since QEMU 2.5) with the
+/// vocabulary: events, members, values. Exit code 0 if nothing is lacking; what the vocabulary has
+/// and this QEMU does not is listed with the reason and is no fault.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     #[arg(help = MONITOR_HELP, long_help = MONITOR_LONG_HELP)]

@@ -34,11 +34,11 @@ pub(crate) enum CommandTextError {
 }
 
 impl QmpCommand {
-    /// Reads what is on the command line: a name with `KEY=VALUE` words or one JSON object, or the whole
-    /// command as JSON.
+    /// Reads what is on the command line: a name with `KEY=VALUE` words or one JSON object, or the
+    /// whole command as JSON.
     ///
-    /// A value that is JSON is taken as such (`5`, `true`, `[1]`, `"5"`), anything else as a string. A key
-    /// with dots goes into nested objects: `file.driver=nbd`.
+    /// A value that is JSON is taken as such (`5`, `true`, `[1]`, `"5"`), anything else as a
+    /// string. A key with dots goes into nested objects: `file.driver=nbd`.
     pub(crate) fn from_words(first: &str, rest: &[String]) -> Result<Self, CommandTextError> {
         if first.trim_start().starts_with('{') {
             return match rest.first() {

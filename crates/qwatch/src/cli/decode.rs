@@ -22,9 +22,10 @@ const CHUNK_BYTES: usize = 64 * 1024;
 
 /// Read raw QMP text and print the events in it, one a line
 ///
-/// The text may hold greetings, replies and commands, which are passed over; messages may be spread over
-/// lines (pretty=on) or stand side by side, with any line ends. What is no message is reported on standard
-/// error with its place in bytes, and skipped. A pipe that never ends is decoded as it comes.
+/// The text may hold greetings, replies and commands, which are passed over; messages may be spread
+/// over lines (pretty=on) or stand side by side, with any line ends. What is no message is reported
+/// on standard error with its place in bytes, and skipped. A pipe that never ends is decoded as it
+/// comes.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// The text; `-` or nothing is standard input
@@ -33,9 +34,9 @@ pub(crate) struct Args {
 
     /// Print JSON Lines with time, event, data, known and unknown_members
     ///
-    /// time is RFC 3339 in UTC, null if the host had no clock; data is as sent, null if there is none;
-    /// known tells whether the vocabulary has the event in this shape; unknown_members are the paths of
-    /// members that it lacks.
+    /// time is RFC 3339 in UTC, null if the host had no clock; data is as sent, null if there is
+    /// none; known tells whether the vocabulary has the event in this shape; unknown_members are
+    /// the paths of members that it lacks.
     #[arg(long, conflicts_with = "qmp")]
     json: bool,
 

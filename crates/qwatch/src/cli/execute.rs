@@ -12,10 +12,11 @@ use crate::time;
 
 /// Execute one QMP command and print what it returns
 ///
-/// Arguments are KEY=VALUE words or one JSON object. A value that is JSON is taken as such, anything else
-/// is a string; a key with dots goes into nested objects (file.driver=nbd). Instead of a name the whole
-/// command may be given: '{"execute": "stop"}'. The answer is indented on a terminal and on one line
-/// elsewhere. An error of QEMU's goes to standard error and gives exit code 1.
+/// Arguments are KEY=VALUE words or one JSON object. A value that is JSON is taken as such,
+/// anything else is a string; a key with dots goes into nested objects (file.driver=nbd). Instead
+/// of a name the whole command may be given: '{"execute": "stop"}'. The answer is indented on a
+/// terminal and on one line elsewhere. An error of QEMU's goes to standard error and gives exit
+/// code 1.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     #[arg(help = MONITOR_HELP, long_help = MONITOR_LONG_HELP)]

@@ -1,8 +1,8 @@
 //! The command line: one file a command, each with its `Args` and its `run`.
 //!
-//! What the user typed is in the `Args`; help, man pages and completions come from the same definitions.
-//! A command gives back an `Exit` or a `Failure`, which is the only place where messages on the way
-//! out are written.
+//! What the user typed is in the `Args`; help, man pages and completions come from the same
+//! definitions. A command gives back an `Exit` or a `Failure`, which is the only place where
+//! messages on the way out are written.
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};

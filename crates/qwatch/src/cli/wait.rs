@@ -14,9 +14,10 @@ use crate::time;
 
 /// Wait until a machine sends an event, and print it
 ///
-/// Exit codes: 0 the event was seen, 124 the time-out passed first, 1 the monitor is gone or the command of
-/// --after-command failed. Events count from the moment the connection is made; to wait for the effect of a
-/// command, give it with --after-command, so that nothing can be missed in between.
+/// Exit codes: 0 the event was seen, 124 the time-out passed first, 1 the monitor is gone or the
+/// command of --after-command failed. Events count from the moment the connection is made; to wait
+/// for the effect of a command, give it with --after-command, so that nothing can be missed in
+/// between.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     #[arg(help = MONITOR_HELP, long_help = MONITOR_LONG_HELP)]

@@ -15,13 +15,14 @@ mod notes;
 
 /// Print events as they happen, from monitors or from a journal
 ///
-/// With monitors: connects to each and stays; a monitor that goes away is dialled again until it is back.
-/// In between nothing is heard, and a line `gap` says so. QEMU serves one client a monitor: while qwatch
-/// watches, another client waits. Without monitors: follows a journal that `qwatch record` writes, which
-/// needs no monitor.
+/// With monitors: connects to each and stays; a monitor that goes away is dialled again until it is
+/// back. In between nothing is heard, and a line `gap` says so. QEMU serves one client a monitor:
+/// while qwatch watches, another client waits. Without monitors: follows a journal that `qwatch
+/// record` writes, which needs no monitor.
 ///
-/// A gap is printed whatever --event and --where say, as it may hide what was asked for; --event '!gap'
-/// leaves it out. With --json exactly what was asked for is printed; add gap to --event to have it.
+/// A gap is printed whatever --event and --where say, as it may hide what was asked for; --event
+/// '!gap' leaves it out. With --json exactly what was asked for is printed; add gap to --event to
+/// have it.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     #[arg(help = MONITOR_HELP, long_help = MONITOR_LONG_HELP, value_name = "MONITOR")]

@@ -1,7 +1,7 @@
 //! `--where`: a CEL expression over one record.
 //!
-//! Whole numbers stay exact: what fits `i64` is a CEL `int`, what does not a CEL `uint`, so the 64-bit
-//! values of a panic or a program status word compare as sent.
+//! Whole numbers stay exact: what fits `i64` is a CEL `int`, what does not a CEL `uint`, so the
+//! 64-bit values of a panic or a program status word compare as sent.
 
 use std::fmt;
 use std::sync::Arc;
@@ -68,7 +68,7 @@ impl Expression {
     /// Compiles an expression.
     ///
     /// # Errors
-    /// When it is not CEL (with the place), uses an unknown name, or gives something else than true or false.
+    /// When it is not CEL (with the place), uses an unknown name, or is neither true nor false.
     pub fn compile(source: &str) -> Result<Self, ExpressionError> {
         if source.len() > EXPRESSION_MAX_BYTES {
             return Err(ExpressionError::TooLong);
@@ -130,7 +130,8 @@ fn variable(name: &str, record: &Record) -> Value {
 fn data(raw: Option<&str>) -> Value {
     match raw.map(serde_json::from_str::<serde_json::Value>) {
         Some(Ok(json)) => value(json),
-        // Nested deeper than 128 levels: no event is, and no expression can say what it should mean.
+        // Nested deeper than 128 levels: no event is, and no expression can say what it should
+        // mean.
         Some(Err(_)) => Value::Null,
         None => object([]),
     }
@@ -247,7 +248,8 @@ fn walk<'e>(
     Ok(())
 }
 
-/// What is certainly no truth value, whatever the record: a lone name but `data`, a literal, arithmetic.
+/// What is certainly no truth value, whatever the record: a lone name but `data`, a literal,
+/// arithmetic.
 fn never_boolean(expr: &Expr) -> bool {
     match expr {
         Expr::Literal(literal) => !matches!(literal, cel::common::ast::LiteralValue::Boolean(_)),

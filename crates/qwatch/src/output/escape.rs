@@ -1,7 +1,8 @@
 //! Text from guests and peers, made safe to look at.
 //!
-//! A guest chooses the message of its panic, a file its name, a peer its machine's name. Written to a
-//! terminal as they are, they could move the cursor, change colours, hide or reorder what is beside them.
+//! A guest chooses the message of its panic, a file its name, a peer its machine's name. Written to
+//! a terminal as they are, they could move the cursor, change colours, hide or reorder what is
+//! beside them.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -21,8 +22,9 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     })
 }
 
-/// JSON text with the same characters as `\uXXXX`, so that it means the same and is safe to look at.
-/// The text must be JSON without line ends between its tokens: there, such characters are only in strings.
+/// JSON text with the same characters as `\uXXXX`, so that it means the same and is safe to look
+/// at. The text must be JSON without line ends between its tokens: there, such characters are only
+/// in strings.
 pub fn visible_json(json: &str) -> Cow<'_, str> {
     replace(json, |out, c| {
         let mut units = [0; 2];
@@ -54,8 +56,8 @@ fn hex(out: &mut String, prefix: &str, value: u32, width: usize) {
     let _ = write!(out, "{prefix}{value:0width$x}");
 }
 
-/// Control characters (C0, DEL, C1), characters that reorder text (bidi), that take no room, or that end
-/// a line in some viewers.
+/// Control characters (C0, DEL, C1), characters that reorder text (bidi), that take no room, or
+/// that end a line in some viewers.
 fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(

@@ -166,7 +166,8 @@ fn gap(data: &Members<'_>) -> Option<String> {
     Some(format!("{length} unheard: {}", text(data, "reason")?))
 }
 
-/// `paused, virtio0 nospace, job0 running`: the run state, and of disks, jobs and migration what is unusual.
+/// `paused, virtio0 nospace, job0 running`: the run state, and of disks, jobs and migration what is
+/// unusual.
 fn state(data: &Members<'_>) -> Option<String> {
     let mut parts = vec![text(&data.object("query-status")?, "status")?];
     for disk in list(data, "query-block") {

@@ -20,7 +20,8 @@ fn machine(binary: &QemuBinary, name: &str) -> Machine {
     qemu.start().unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// A running `qwatch watch --json`. Killed when dropped; a line that never comes ends with the test run.
+/// A running `qwatch watch --json`. Killed when dropped; a line that never comes ends with the test
+/// run.
 struct Watch {
     child: Child,
     lines: BufReader<ChildStdout>,

@@ -34,7 +34,8 @@ pub(super) enum Why {
     Since(Version),
     /// A release took it away.
     Removed(Version),
-    /// Nothing about releases: built without the feature, for another target, or an old value that went.
+    /// Nothing about releases: built without the feature, for another target, or an old value that
+    /// went.
     NotInThisBuild,
 }
 
@@ -45,8 +46,8 @@ impl Difference {
     }
 }
 
-/// Compares the schema of a QEMU of this release with the whole vocabulary: first what the vocabulary
-/// lacks, then what the QEMU does not have, each by event.
+/// Compares the schema of a QEMU of this release with the whole vocabulary: first what the
+/// vocabulary lacks, then what the QEMU does not have, each by event.
 pub(super) fn compare(schema: &Schema, version: Version) -> Vec<Difference> {
     let mut found = Vec::new();
     for event in schema.events() {

@@ -9,7 +9,8 @@ pub(super) struct Schema {
     entities: HashMap<String, Entity>,
 }
 
-/// One entry of the answer. Which members are there depends on `meta`; unknown ones are passed over.
+/// One entry of the answer. Which members are there depends on `meta`; unknown ones are passed
+/// over.
 #[derive(Deserialize)]
 pub(super) struct Entity {
     pub(super) name: String,

@@ -7,7 +7,8 @@ use crate::cli::{Exit, Failure};
 use crate::journal::{Follower, Query};
 use crate::output::is_reader_gone;
 
-/// The wait for new records is taken up again after this long, if somebody still reads what is printed.
+/// The wait for new records is taken up again after this long, if somebody still reads what is
+/// printed.
 const WAIT: Duration = Duration::from_secs(1);
 
 /// Prints what is recorded from now on, until the reader of our output has gone.

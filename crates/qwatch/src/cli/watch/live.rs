@@ -8,8 +8,8 @@ use crate::cli::{Exit, Failure, Ui, monitor};
 use crate::output;
 use crate::record::Record;
 
-/// Records on their way to the screen, from all monitors. When they are as many, a monitor is read no
-/// further until there is room: the rest waits in the kernel and in QEMU.
+/// Records on their way to the screen, from all monitors. When they are as many, a monitor is read
+/// no further until there is room: the rest waits in the kernel and in QEMU.
 const QUEUE_MAX_RECORDS: usize = 1024;
 
 /// What a monitor's task has to say.
@@ -59,8 +59,8 @@ pub(super) async fn watch(
     }
 }
 
-/// Follows one monitor; ends when nobody wants to hear it any more, or after one connection if that is all
-/// that was asked for.
+/// Follows one monitor; ends when nobody wants to hear it any more, or after one connection if that
+/// is all that was asked for.
 async fn follow(address: Address, once: bool, sender: Sender<Heard>) {
     let mut monitor = match open(&address).await {
         Ok(monitor) => monitor,
