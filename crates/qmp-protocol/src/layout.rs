@@ -10,9 +10,6 @@ pub(crate) fn event_name_at(bytes: &[u8]) -> Option<usize> {
     (rest.first() == Some(&b'"')).then(|| bytes.len() - rest.len())
 }
 
-/// Where in an event laid out like this the object of its stamp begins.
-pub(crate) const STAMP_AT: usize = b"{\"timestamp\": ".len();
-
 /// What follows an integer as JSON has it.
 #[inline]
 fn behind_integer(bytes: &[u8]) -> Option<&[u8]> {
@@ -40,8 +37,7 @@ mod tests {
         for stamp in known {
             let text = event(stamp);
             assert_eq!(event_name_at(text.as_bytes()), text.find("\"STOP"));
-            assert_eq!(text.find(stamp), Some(STAMP_AT));
-            for cut in 0..STAMP_AT + stamp.len() {
+            for cut in 0..text.find("\"STOP").unwrap() {
                 assert_eq!(event_name_at(&text.as_bytes()[..cut]), None);
             }
         }

@@ -2,7 +2,7 @@
 
 use super::bytes::{is_json_scalar, is_scalar, plain_len};
 use crate::garbage::GarbageKind;
-use crate::layout::{STAMP_AT, event_name_at};
+use crate::layout::event_name_at;
 use crate::limits::NESTING_DEPTH_MAX_LEVELS;
 
 /// Where in a message reading stands. Places are counted from the message's first byte.
@@ -80,12 +80,12 @@ impl Grammar {
         });
         self.last_object = 0;
         self.sound = true;
-        // The short way over the first half of most messages, to where the long way would lead.
+        // The short way over the first half of most messages, to where the long way would lead (but
+        // for `last_object`: a stamp is never taken for a message).
         let Some(at) = event_name_at(message) else {
             return 1;
         };
         self.expect = Expect::Value;
-        self.last_object = STAMP_AT;
         at
     }
 
