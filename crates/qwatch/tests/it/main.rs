@@ -7,5 +7,8 @@ mod help;
 mod journal;
 mod peers;
 mod real;
+mod record;
+mod record_real;
+mod recorder;
 mod support;
 mod watch;
