@@ -55,6 +55,14 @@ impl Monitor {
         self.emitter.clone()
     }
 
+    /// Waits until the monitor has ended: an emitter closed it.
+    pub fn wait(mut self) {
+        if let Some(thread) = self.thread.take() {
+            // A panic of the embedder's commands was reported by that thread already.
+            let _ = thread.join();
+        }
+    }
+
     /// The addresses of the TCP listeners, in the order they were asked for.
     pub fn tcp_addresses(&self) -> &[SocketAddr] {
         &self.tcp_addresses

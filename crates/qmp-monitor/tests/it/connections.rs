@@ -190,7 +190,7 @@ fn the_end_of_a_monitor_flushes_and_leaves_no_file() {
     assert_eq!(client.event(), "STOP");
     assert_eq!(client.line(), r#"{"return": {}}"#);
     assert_eq!(client.rest(), "");
-    drop(monitor);
+    monitor.wait();
     assert!(!path.exists());
 }
 

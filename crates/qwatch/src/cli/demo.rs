@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::{Exit, Failure, Ui, block_on};
-use crate::demo::{self, Audience, DemoError, Settings};
+use crate::demo::{self, Audience, DemoError, Role, Settings};
 use crate::output::{OutputArgs, Printer, WriteError};
 use crate::record::Record;
 
@@ -27,6 +27,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     keep: Option<PathBuf>,
 
+    /// Be one of the machines: its name and the folder of the sockets
+    #[arg(long, num_args = 2, value_names = ["NAME", "DIR"], hide = true)]
+    role: Option<Vec<String>>,
+
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -41,6 +45,11 @@ fn parse_speed(text: &str) -> Result<f64, String> {
 }
 
 pub(crate) fn run(args: &Args, ui: Ui) -> Result<Exit, Failure> {
+    if let Some([name, sockets]) = args.role.as_deref() {
+        let (name, sockets) = (name.clone(), sockets.into());
+        demo::play_role(&Role { name, sockets })?;
+        return Ok(Exit::Success);
+    }
     let journal = journal_path(args.keep.as_deref())?;
     let sockets = tempfile::Builder::new().prefix("qwatch-").tempdir();
     let sockets = sockets.map_err(|error| no_folder(&std::env::temp_dir(), &error))?;
@@ -59,7 +68,12 @@ pub(crate) fn run(args: &Args, ui: Ui) -> Result<Exit, Failure> {
         json: args.output.json,
     };
     screen.printer.expect_machines(demo::machine_names());
-    block_on(async { Ok(demo::play(&settings, &mut screen).await?) })?;
+    block_on(async {
+        tokio::select! {
+            played = demo::play(&settings, &mut screen) => Ok(played?),
+            _ = tokio::signal::ctrl_c() => Err(interrupted(&journal)),
+        }
+    })?;
     if args.output.json {
         ui.note(&format!("the journal is {}", journal.display()));
     } else {
@@ -88,6 +102,14 @@ fn journal_path(keep: Option<&Path>) -> Result<PathBuf, Failure> {
         return Err(failure.hint("Name another folder, or remove the journal of the last demo."));
     }
     Ok(journal)
+}
+
+fn interrupted(journal: &Path) -> Failure {
+    let failure = Failure::new("the demo was broken off");
+    failure.hint(format!(
+        "What was recorded so far is in {}.",
+        journal.display()
+    ))
 }
 
 fn no_folder(folder: &Path, error: &io::Error) -> Failure {

@@ -62,29 +62,33 @@ const ROLES: [Role; 4] = [
 /// Pause between attempts to reach the recorder, as `reconnect-ms=100`.
 const REDIAL: Duration = Duration::from_millis(100);
 
-/// Starts the machines.
-pub(super) fn machines(
-    sockets: &Path,
-) -> impl Iterator<Item = (&'static str, Result<Emulated, BuildError>)> {
-    ROLES.iter().zip(1_u64..).map(move |(role, number)| {
-        let settings = MachineSettings {
-            name: role.name.to_owned(),
-            uuid: format!("d0e5c0de-0000-4000-8000-{number:012x}"),
-            version: role.version.to_owned(),
-            package: role.package.to_owned(),
-            disks: role.disks.iter().map(|&disk| disk.to_owned()).collect(),
-            ports: vec!["org.qemu.guest_agent.0".to_owned()],
-            memory: role.memory_mib << 20,
-            spice: role.spice,
-        };
-        let machine = Emulated::start(settings, |builder| {
-            let builder = builder.listen_unix(operator_socket(sockets, role.name));
-            match role.dials {
-                true => builder.dial_unix(recorder_socket(sockets), REDIAL),
-                false => builder.listen_unix(monitor_socket(sockets, role.name)),
-            }
-        });
-        (role.name, machine)
+/// Starts a machine's monitor; `None`: nobody of that name is in the cast.
+pub(super) fn start(name: &str, sockets: &Path) -> Option<Result<Emulated, BuildError>> {
+    let role = ROLES.iter().find(|role| role.name == name)?;
+    Some(Emulated::start(settings(name)?, |builder| {
+        let builder = builder.listen_unix(operator_socket(sockets, role.name));
+        match role.dials {
+            true => builder.dial_unix(recorder_socket(sockets), REDIAL),
+            false => builder.listen_unix(monitor_socket(sockets, role.name)),
+        }
+    }))
+}
+
+/// What a machine is; `None`: nobody of that name is in the cast.
+pub(super) fn settings(name: &str) -> Option<MachineSettings> {
+    let (role, number) = ROLES
+        .iter()
+        .zip(1_u64..)
+        .find(|(role, _)| role.name == name)?;
+    Some(MachineSettings {
+        name: role.name.to_owned(),
+        uuid: format!("d0e5c0de-0000-4000-8000-{number:012x}"),
+        version: role.version.to_owned(),
+        package: role.package.to_owned(),
+        disks: role.disks.iter().map(|&disk| disk.to_owned()).collect(),
+        ports: vec!["org.qemu.guest_agent.0".to_owned()],
+        memory: role.memory_mib << 20,
+        spice: role.spice,
     })
 }
 

@@ -4,6 +4,7 @@
 //! it hears any QEMU, and what is shown is read back from the journal, after it was committed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,15 +16,18 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::attach::{Monitor, RecordError, Recorder, RecorderSettings};
-use crate::emulate::{Action, Emulated};
 use crate::journal::{Note, OpenError, Query, ReadError, Reader};
 use crate::output::WriteError;
 use crate::record::Record;
 
 mod cast;
+mod process;
 mod script;
 
+use process::Actor;
+
 pub use cast::machine_names;
+pub use process::play_role;
 pub use script::{Step, What, day};
 
 /// How the demo is played.
@@ -34,6 +38,15 @@ pub struct Settings {
     /// The journal to be made.
     pub journal: PathBuf,
     /// An existing folder for the sockets; its path must be short, as all paths of sockets.
+    pub sockets: PathBuf,
+}
+
+/// Which machine a process of the demo is.
+#[derive(Clone, Debug)]
+pub struct Role {
+    /// Its name.
+    pub name: String,
+    /// The folder for the sockets.
     pub sockets: PathBuf,
 }
 
@@ -64,6 +77,17 @@ pub enum DemoError {
     /// A machine could not be started.
     #[error(transparent)]
     Machine(#[from] BuildError),
+    /// A machine that is not in the cast.
+    #[error("no machine of the demo is called `{0}`")]
+    NoSuchRole(String),
+    /// A machine's process could not be started.
+    #[error("cannot start the machine `{machine}`: {source}")]
+    Process {
+        /// The machine.
+        machine: &'static str,
+        /// What the system says.
+        source: io::Error,
+    },
     /// The recorder failed.
     #[error(transparent)]
     Record(#[from] RecordError),
@@ -100,12 +124,12 @@ pub async fn play(settings: &Settings, audience: &mut dyn Audience) -> Result<()
     let mut stage = Stage::set_up(settings)?;
     stage.recorder_comes(audience).await?;
     let mut start = Instant::now();
-    for step in day() {
+    for (number, step) in day().into_iter().enumerate() {
         let at = start + Duration::from_secs_f64(f64::from(step.at_ms) / 1000.0 / settings.speed);
         stage.show_until(at, audience).await?;
         match step.what {
             What::Chapter(title) => audience.chapter(title)?,
-            What::Happens(machine, action) => stage.happens(machine, &action),
+            What::Happens(machine, _) => stage.happens(machine, number),
             What::Operator(machine, command, arguments) => {
                 stage.operate(machine, command, arguments).await?;
             }
@@ -117,7 +141,7 @@ pub async fn play(settings: &Settings, audience: &mut dyn Audience) -> Result<()
             }
         }
     }
-    stage.wait_for_attachments(audience).await?;
+    stage.wait_for(Wanted::Nobody, audience).await?;
     stage.recorder_leaves(audience).await
 }
 
@@ -128,7 +152,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 struct Stage {
     journal: PathBuf,
     sockets: PathBuf,
-    machines: BTreeMap<&'static str, Emulated>,
+    machines: BTreeMap<&'static str, Actor>,
     recorder: Option<Running>,
     /// Opened with the first recorder, which makes the journal.
     reader: Option<Reader>,
@@ -136,6 +160,15 @@ struct Stage {
     shown: u64,
     /// The machines that are attached, as far as was shown.
     attached: BTreeSet<String>,
+}
+
+/// Who should be attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    /// Every machine whose process runs.
+    AllThatLive,
+    /// No machine any more.
+    Nobody,
 }
 
 /// A recorder at work.
@@ -148,8 +181,10 @@ struct Running {
 impl Stage {
     fn set_up(settings: &Settings) -> Result<Self, DemoError> {
         let mut machines = BTreeMap::new();
-        for (name, machine) in cast::machines(&settings.sockets) {
-            machines.insert(name, machine?);
+        for machine in machine_names() {
+            let actor = Actor::start(machine, &settings.sockets);
+            let actor = actor.map_err(|source| DemoError::Process { machine, source })?;
+            machines.insert(machine, actor);
         }
         Ok(Self {
             journal: settings.journal.clone(),
@@ -183,7 +218,7 @@ impl Stage {
         if self.reader.is_none() {
             self.reader = Some(Reader::open(&self.journal)?);
         }
-        self.wait_for_attachments(audience).await
+        self.wait_for(Wanted::AllThatLive, audience).await
     }
 
     async fn recorder_leaves(&mut self, audience: &mut dyn Audience) -> Result<(), DemoError> {
@@ -195,9 +230,10 @@ impl Stage {
         self.show_new(audience)
     }
 
-    fn happens(&self, machine: &str, action: &Action) {
-        if let Some(machine) = self.machines.get(machine) {
-            machine.act(action);
+    /// A machine plays its line of the script.
+    fn happens(&mut self, machine: &str, number: usize) {
+        if let Some(actor) = self.machines.get_mut(machine) {
+            actor.tell(number);
         }
     }
 
@@ -237,22 +273,35 @@ impl Stage {
         }
     }
 
-    /// Shows what is recorded until the machines that are attached are those that live.
-    async fn wait_for_attachments(&mut self, audience: &mut dyn Audience) -> Result<(), DemoError> {
-        let living = self.machines.iter().filter(|(_, machine)| machine.lives());
-        let living: BTreeSet<String> = living.map(|(name, _)| (*name).to_owned()).collect();
+    /// Shows what is recorded until the recorder hears those that it should.
+    async fn wait_for(
+        &mut self,
+        wanted: Wanted,
+        audience: &mut dyn Audience,
+    ) -> Result<(), DemoError> {
         let give_up = Instant::now() + PATIENCE;
         loop {
             self.show_new(audience)?;
-            if self.attached == living {
+            let expected = match wanted {
+                Wanted::AllThatLive => self.living(),
+                Wanted::Nobody => BTreeSet::new(),
+            };
+            if self.attached == expected {
                 return Ok(());
             }
             if timeout_at(give_up, self.moved()).await.is_err() {
-                let unheard = self.attached.symmetric_difference(&living);
+                let unheard = self.attached.symmetric_difference(&expected);
                 let unheard: Vec<&str> = unheard.map(String::as_str).collect();
                 return Err(DemoError::Unheard(unheard.join(", ")));
             }
         }
+    }
+
+    /// The machines whose process runs.
+    fn living(&mut self) -> BTreeSet<String> {
+        let actors = self.machines.iter_mut();
+        let living = actors.filter_map(|(name, actor)| actor.lives().then_some(*name));
+        living.map(str::to_owned).collect()
     }
 
     /// Resolves when there is more in the journal than was shown.

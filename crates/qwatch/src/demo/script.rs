@@ -198,3 +198,75 @@ fn job_start(job: &'static str, kind: JobType, length_gib: i64) -> Action {
         length: length_gib << 30,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::demo::cast;
+    use crate::emulate::Machine;
+
+    fn order(command: &str, arguments: &str) -> Action {
+        match command {
+            "cont" => Action::Continue,
+            "system_reset" => Action::Reset { guest: false },
+            "system_powerdown" => Action::PressPower,
+            "quit" => Action::Quit,
+            "block-job-complete" => {
+                let arguments: serde_json::Value = serde_json::from_str(arguments).expect("JSON");
+                let job = arguments["device"].as_str().expect("a job").to_owned();
+                Action::JobComplete { job: job.into() }
+            }
+            other => panic!("`{other}` is no command of the emulated machine"),
+        }
+    }
+
+    /// A line that does nothing would be a slip in the story.
+    #[test]
+    fn every_line_has_its_effect_when_its_turn_comes() {
+        let machines = cast::machine_names().map(|name| {
+            let settings = cast::settings(name).expect("in the cast");
+            (name, Machine::new(settings).expect("a version"))
+        });
+        let mut machines: BTreeMap<&str, Machine> = machines.collect();
+        let (mut at_ms, mut chapters, mut recorder) = (0, 0, true);
+        for step in day() {
+            assert!(step.at_ms >= at_ms, "out of order: {step:?}");
+            at_ms = step.at_ms;
+            let (machine, action) = match &step.what {
+                What::Happens(machine, action) => (*machine, action.clone()),
+                What::Operator(machine, command, arguments) => {
+                    (*machine, order(command, arguments))
+                }
+                What::Chapter(_) => {
+                    chapters += 1;
+                    continue;
+                }
+                What::RecorderLeaves => {
+                    assert!(std::mem::replace(&mut recorder, false));
+                    continue;
+                }
+                What::RecorderReturns => {
+                    assert!(!std::mem::replace(&mut recorder, true));
+                    continue;
+                }
+            };
+            let machine = machines.get_mut(machine).expect("in the cast");
+            let outcome = machine.act(&action);
+            let silent = matches!(action, Action::JobProgress { .. });
+            assert!(
+                silent || outcome.exits || !outcome.events.is_empty(),
+                "{step:?}"
+            );
+        }
+        assert!(recorder && chapters > 5);
+        for (name, machine) in machines {
+            assert_eq!(
+                machine.run_state().as_str(),
+                "shutdown",
+                "{name} outlives the day"
+            );
+        }
+    }
+}

@@ -24,11 +24,18 @@ pub use action::{Action, MigrationPhase};
 pub use machine::{Disk, Machine, MachineSettings, Outcome, RunState};
 pub use shape::shaped;
 
-/// A machine with a monitor, on which things happen.
+/// A machine with a monitor. It ends when dropped, or when what happens to it ends it.
 #[derive(Debug)]
 pub struct Emulated {
-    machine: Arc<Mutex<Machine>>,
+    fate: Fate,
     monitor: Monitor,
+}
+
+/// Through which things happen to a machine, from any thread. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Fate {
+    machine: Arc<Mutex<Machine>>,
+    emitter: Emitter,
 }
 
 impl Emulated {
@@ -49,22 +56,36 @@ impl Emulated {
         let machine = Arc::new(Mutex::new(Machine::new(settings)?));
         let commands = commands::MachineCommands::new(Arc::clone(&machine));
         let monitor = endpoints(builder).commands(commands).build()?;
-        Ok(Self { machine, monitor })
+        let emitter = monitor.emitter();
+        let fate = Fate { machine, emitter };
+        Ok(Self { fate, monitor })
     }
 
+    /// What lets things happen to it.
+    pub fn fate(&self) -> Fate {
+        self.fate.clone()
+    }
+
+    /// Waits until it has ended.
+    pub fn wait(self) {
+        self.monitor.wait();
+    }
+}
+
+impl Fate {
     /// Something happens to the machine, other than by a command.
     pub fn act(&self, action: &Action) {
-        perform(&self.machine, &self.monitor, action);
+        perform(&self.machine, &self.emitter, action);
     }
 
-    /// Whether its process, if it had one, would still be there.
-    pub fn lives(&self) -> bool {
-        lock(&self.machine).run_state() != RunState::Gone
+    /// The machine's state.
+    pub fn run_state(&self) -> RunState {
+        lock(&self.machine).run_state()
     }
 
     /// What became of the machine's events.
     pub fn stats(&self) -> qmp_monitor::Stats {
-        self.monitor.stats()
+        self.emitter.stats()
     }
 }
 

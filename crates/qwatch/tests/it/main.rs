@@ -3,6 +3,7 @@
 mod book;
 mod command;
 mod decode;
+mod demo;
 mod help;
 mod journal;
 mod peers;
