@@ -28,8 +28,9 @@ pub const UNIX_PATH_MAX_BYTES: usize = 107;
 /// Connections that wait to be accepted.
 pub const LISTEN_BACKLOG_MAX_COUNT: i32 = 128;
 
-/// How long to wait for a greeting and the negotiation, by default.
-pub const GREETING_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long to wait for a greeting and the negotiation, by default: a person who asks for a monitor
+/// that is held by another client is told so within 5 seconds.
+pub const GREETING_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// How long to wait for the answer to a command, by default.
 pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);

@@ -19,7 +19,7 @@ use crate::limits::{
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// How long to connect, be greeted and negotiate. 5 seconds.
+    /// How long to connect, be greeted and negotiate. 4 seconds.
     pub greeting_timeout: Duration,
     /// How long to wait for the answer to a command. 30 seconds.
     pub command_timeout: Duration,

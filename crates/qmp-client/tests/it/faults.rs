@@ -41,7 +41,7 @@ async fn a_monitor_held_by_another_client() {
     let own = std::process::id();
     assert!(matches!(error.kind, ConnectErrorKind::Held { pid, .. } if pid == Some(own)));
     let message = error.to_string();
-    assert!(message.contains("no greeting within 5 s"), "{message}");
+    assert!(message.contains("no greeting within 4 s"), "{message}");
     let holder = format!(
         "another client (libvirt, a manager, a second qwatch) holds this monitor of process {own}"
     );

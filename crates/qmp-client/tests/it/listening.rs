@@ -60,7 +60,7 @@ async fn a_silent_dialler_does_not_hold_up_the_next() {
     let own = std::process::id();
     assert!(matches!(error.kind, ConnectErrorKind::Silent { pid, .. } if pid == Some(own)));
     assert!(
-        error.to_string().contains("no greeting within 5 s"),
+        error.to_string().contains("no greeting within 4 s"),
         "{error}"
     );
 }

@@ -47,11 +47,11 @@ pub struct SessionOptions {
 }
 
 impl Default for SessionOptions {
-    /// No out-of-band commands, 5 seconds.
+    /// No out-of-band commands, 4 seconds.
     fn default() -> Self {
         Self {
             oob: false,
-            greeting_timeout: Duration::from_secs(5),
+            greeting_timeout: Duration::from_secs(4),
         }
     }
 }
