@@ -348,10 +348,6 @@ impl MonitorSession {
 
     /// Runs `qmp_capabilities`. Events flow from here on, ahead of the reply.
     fn negotiate(&mut self, command: &Shaped) -> Result<Value, CommandError> {
-        if self.mode != Mode::Negotiating {
-            let desc = "Capabilities negotiation is already complete, command ignored";
-            return Err(not_found(desc));
-        }
         let mut arguments = Arguments::new(&command.arguments);
         let enable = arguments.optional_strings("enable")?.unwrap_or_default();
         if let Some(unknown) = enable.iter().find(|name| **name != OOB) {
@@ -360,6 +356,11 @@ impl MonitorSession {
             return Err(generic(desc));
         }
         arguments.finish()?;
+        // As with any command of QEMU's, its arguments are looked at before its sense.
+        if self.mode != Mode::Negotiating {
+            let desc = "Capabilities negotiation is already complete, command ignored";
+            return Err(not_found(desc));
+        }
         let oob = !enable.is_empty();
         if oob && !self.personality.oob {
             return Err(generic(format!("Capability {OOB} not available")));

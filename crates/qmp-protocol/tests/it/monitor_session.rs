@@ -45,6 +45,22 @@ fn events_before_negotiation_are_lost_and_not_kept() {
     );
 }
 
+/// As found by playing random input to QEMU 7.2 and 10.0.
+#[test]
+fn a_second_negotiation_has_its_arguments_looked_at_first() {
+    let mut session = negotiated("");
+    let desc = |session: &mut MonitorSession, enable: &str| {
+        let command =
+            format!("{{'execute': 'qmp_capabilities', 'arguments': {{'enable': {enable}}}}}");
+        session.handle_input(command.as_bytes());
+        assert_eq!(session.poll_request(), None);
+        take(session)
+    };
+    assert!(desc(&mut session, "['zap']").contains("does not accept value 'zap'"));
+    assert!(desc(&mut session, "[1]").contains("type for 'enable[0]', expected: string"));
+    assert!(desc(&mut session, "['oob']").contains("negotiation is already complete"));
+}
+
 #[test]
 fn without_oob_input_is_suspended_behind_each_command() {
     let mut session = negotiated("");
