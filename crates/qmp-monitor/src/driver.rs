@@ -244,6 +244,10 @@ impl Driver {
             // Nobody is left to read what the running command will answer.
             client.broken = true;
         }
+        if client.broken {
+            // At once: what is queued must not run any more, even if the running command ends now.
+            session.close(Closed::Left);
+        }
     }
 
     /// Runs the commands that wait, until every session is idle, suspended or answered later.

@@ -11,13 +11,22 @@ const BUCKETS: u32 = 512;
 /// bucket.
 pub const fn bucket(name: &str) -> u16 {
     let bytes = name.as_bytes();
-    #[expect(clippy::cast_possible_truncation, reason = "QEMU computes in 32 bits")]
-    let mut value = 0x238F_13AF_u32.wrapping_mul(bytes.len() as u32);
-    let mut i = 0;
+    let (mut sum, mut length, mut i) = (0_u32, 0_usize, 0);
     while i < bytes.len() {
-        value = value.wrapping_add((bytes[i] as u32) << ((i * 5) % 24));
+        // QEMU keeps U+0000 as the two bytes C0 80.
+        if bytes[i] == 0 {
+            sum = sum.wrapping_add(0xC0 << ((length * 5) % 24));
+            length += 1;
+        }
+        let byte = if bytes[i] == 0 { 0x80 } else { bytes[i] };
+        sum = sum.wrapping_add((byte as u32) << ((length * 5) % 24));
+        length += 1;
         i += 1;
     }
+    #[expect(clippy::cast_possible_truncation, reason = "QEMU computes in 32 bits")]
+    let value = 0x238F_13AF_u32
+        .wrapping_mul(length as u32)
+        .wrapping_add(sum);
     let hash = 1_103_515_243_u32.wrapping_mul(value).wrapping_add(12345);
     (hash % BUCKETS) as u16
 }
@@ -42,6 +51,13 @@ pub const fn order<const N: usize>(names: &[&str; N]) -> [usize; N] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// As QEMU 7.2 and 10.0 print `{"\u0000": 2, "\u00e9": 3}`.
+    #[test]
+    fn a_nul_counts_as_two_bytes() {
+        assert_eq!(order(&["\0", "é"]), [1, 0]);
+        assert_eq!(order(&["é", "\0", "😀"]), [0, 1, 2]);
+    }
 
     #[test]
     fn envelope_and_version_print_as_captured() {

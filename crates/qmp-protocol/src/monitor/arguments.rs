@@ -1,5 +1,6 @@
 //! The arguments of a command, read as QEMU reads them: same checks, same complaints.
 
+use super::leftover::first_left;
 use super::print::in_hash_order;
 use super::value::{Object, Value};
 use crate::{CommandError, ErrorClass};
@@ -43,6 +44,14 @@ impl<'a> Arguments<'a> {
         self.take(name, "string", Value::as_str)
     }
 
+    /// A truth that must be there.
+    ///
+    /// # Errors
+    /// It is missing, or no boolean.
+    pub fn bool(&mut self, name: &'static str) -> Result<bool, CommandError> {
+        self.optional_bool(name)?.ok_or_else(|| missing(name))
+    }
+
     /// A truth that may be there.
     ///
     /// # Errors
@@ -60,22 +69,43 @@ impl<'a> Arguments<'a> {
             .ok_or_else(|| missing(name))
     }
 
-    /// An array of texts that may be there.
+    /// An array of words out of a few that may be there.
     ///
     /// # Errors
-    /// It is no array, or one of its elements is no text.
-    pub fn optional_strings(
+    /// It is no array, or one of its elements is no text or another word.
+    pub fn optional_words(
         &mut self,
         name: &'static str,
+        known: &[&str],
     ) -> Result<Option<Vec<&'a str>>, CommandError> {
         let Some(elements) = self.take(name, "array", Value::as_array)? else {
             return Ok(None);
         };
-        let texts = elements.iter().enumerate().map(|(index, element)| {
-            let text = element.as_str();
-            text.ok_or_else(|| wrong_type(&format!("{name}[{index}]"), "string"))
+        let words = elements.iter().enumerate().map(|(index, element)| {
+            let word = element.as_str();
+            let word = word.ok_or_else(|| wrong_type(&format!("{name}[{index}]"), "string"))?;
+            match known.contains(&word) {
+                true => Ok(word),
+                // QEMU knows the elements of an array by no name, and prints that.
+                false => Err(unknown_word("null", word)),
+            }
         });
-        texts.collect::<Result<Vec<_>, _>>().map(Some)
+        words.collect::<Result<Vec<_>, _>>().map(Some)
+    }
+
+    /// A word out of a few that may be there.
+    ///
+    /// # Errors
+    /// It is no text, or another word.
+    pub fn optional_word(
+        &mut self,
+        name: &'static str,
+        known: &[&str],
+    ) -> Result<Option<&'a str>, CommandError> {
+        match self.optional_string(name)? {
+            Some(word) if !known.contains(&word) => Err(unknown_word(name, word)),
+            word => Ok(word),
+        }
     }
 
     /// There must be no others than those taken.
@@ -84,8 +114,8 @@ impl<'a> Arguments<'a> {
     /// There is another.
     pub fn finish(self) -> Result<(), CommandError> {
         let names = in_hash_order(self.object).into_iter().map(|(name, _)| name);
-        let mut others = names.filter(|name| !self.taken.contains(name));
-        match others.next() {
+        let names: Vec<&str> = names.collect();
+        match first_left(&names, &self.taken) {
             Some(name) => Err(generic(format!("Parameter '{name}' is unexpected"))),
             None => Ok(()),
         }
@@ -126,6 +156,10 @@ pub(crate) fn not_found(desc: impl Into<String>) -> CommandError {
 
 fn missing(name: &str) -> CommandError {
     generic(format!("Parameter '{name}' is missing"))
+}
+
+fn unknown_word(name: &str, word: &str) -> CommandError {
+    generic(format!("Parameter '{name}' does not accept value '{word}'"))
 }
 
 fn wrong_type(name: &str, expected: &str) -> CommandError {

@@ -214,7 +214,8 @@ fn step_number(state: State, byte: u8) -> Step {
         (State::Minus, b'1'..=b'9') | (State::Digits, b'0'..=b'9') => Step::Take(State::Digits),
         (State::Zero, b'0'..=b'9') => Step::Stray,
         (State::Zero | State::Digits, b'.') => Step::Take(State::Point),
-        (State::Zero | State::Digits | State::Fraction, b'e' | b'E') => Step::Take(State::Exponent),
+        // QEMU takes no exponent directly behind a single 0.
+        (State::Digits | State::Fraction, b'e' | b'E') => Step::Take(State::Exponent),
         (State::Zero | State::Digits, _) => Step::EndBefore(Token::Integer),
         (State::Point | State::Fraction, b'0'..=b'9') => Step::Take(State::Fraction),
         (State::Exponent, b'+' | b'-') => Step::Take(State::ExponentSign),
@@ -285,6 +286,16 @@ mod tests {
                 Token::Integer(b"0".to_vec()),
                 Token::Keyword(b"x".to_vec()),
                 Token::Integer(b"10".to_vec()),
+            ]
+        );
+        assert_eq!(
+            tokens(b"0e1 10e1 0.0e1 "),
+            [
+                Token::Integer(b"0".to_vec()),
+                Token::Keyword(b"e".to_vec()),
+                Token::Integer(b"1".to_vec()),
+                Token::Float(b"10e1".to_vec()),
+                Token::Float(b"0.0e1".to_vec()),
             ]
         );
     }

@@ -1,5 +1,6 @@
 //! What a token is worth: strings without their escapes, numbers as QEMU reads them.
 
+use super::modified_utf8::{self, is_character};
 use super::value::Value;
 
 /// Why a string is none; the texts are QEMU's.
@@ -78,17 +79,18 @@ fn escape(spelled: &[u8]) -> Result<(char, usize), BadString> {
 const UNICODE_ESCAPE_BYTES: usize = 6;
 
 fn unicode_escape(spelled: &[u8]) -> Result<(char, usize), BadString> {
-    let bad = || {
-        let shown = spelled.get(..UNICODE_ESCAPE_BYTES).unwrap_or(spelled);
-        BadString::CodePoint(String::from_utf8_lossy(shown).into_owned())
+    let bad = |bytes: usize| {
+        let shown = spelled.get(..bytes).unwrap_or(spelled);
+        BadString::CodePoint(modified_utf8::lossy(shown))
     };
-    let first = hex4(spelled).ok_or_else(bad)?;
+    let bad_first = || bad(UNICODE_ESCAPE_BYTES);
+    let first = hex4(spelled).ok_or_else(bad_first)?;
     let second = spelled.get(UNICODE_ESCAPE_BYTES..).unwrap_or(&[]);
     let pair = (0xD800..0xDC00).contains(&first) && second.starts_with(b"\\u");
     let (code, used) = if pair {
-        let low = hex4(second).ok_or_else(bad)?;
+        let low = hex4(second).ok_or_else(bad_first)?;
         if !(0xDC00..0xE000).contains(&low) {
-            return Err(bad());
+            return Err(bad_first());
         }
         let code = 0x10000 + ((first - 0xD800) << 10) + (low - 0xDC00);
         (code, 2 * UNICODE_ESCAPE_BYTES)
@@ -97,7 +99,8 @@ fn unicode_escape(spelled: &[u8]) -> Result<(char, usize), BadString> {
     };
     match char::from_u32(code).filter(|character| is_character(*character)) {
         Some(character) => Ok((character, used)),
-        None => Err(bad()),
+        // Of a pair that makes no character both halves are shown.
+        None => Err(bad(used)),
     }
 }
 
@@ -110,36 +113,37 @@ fn hex4(spelled: &[u8]) -> Option<u32> {
     })
 }
 
-/// Appends bytes without escapes. QEMU takes one overlong form, C0 80 for U+0000.
+/// Appends bytes without escapes.
 fn push_plain(run: &[u8], text: &mut String) -> Result<(), BadString> {
     let mut rest = run;
-    loop {
-        let (valid, error_at) = match std::str::from_utf8(rest) {
-            Ok(valid) => (valid, None),
-            Err(error) => {
-                let valid = rest.get(..error.valid_up_to()).unwrap_or(&[]);
-                // Checked by `from_utf8` a line above.
-                let valid = std::str::from_utf8(valid).unwrap_or("");
-                (valid, Some(error.valid_up_to()))
-            }
-        };
+    while !rest.is_empty() {
+        // Most text is plain UTF-8: take as much of it as there is at once.
+        let valid = valid_prefix(rest);
         if !valid.chars().all(is_character) {
             return Err(BadString::Utf8);
         }
         text.push_str(valid);
-        let Some(at) = error_at else { return Ok(()) };
-        rest = rest
-            .get(at..)
-            .and_then(|bad| bad.strip_prefix(&[0xC0, 0x80]))
-            .ok_or(BadString::Utf8)?;
-        text.push('\0');
+        rest = rest.get(valid.len()..).unwrap_or(&[]);
+        if rest.is_empty() {
+            break;
+        }
+        let (character, used) = modified_utf8::first(rest);
+        text.push(character.ok_or(BadString::Utf8)?);
+        rest = rest.get(used..).unwrap_or(&[]);
     }
+    Ok(())
 }
 
-/// False for the code points that Unicode reserves for no character at all (U+FFFE, U+FDD0, ...).
-fn is_character(character: char) -> bool {
-    let code = u32::from(character);
-    !(0xFDD0..=0xFDEF).contains(&code) && code & 0xFFFE != 0xFFFE
+/// The longest beginning that is UTF-8.
+fn valid_prefix(bytes: &[u8]) -> &str {
+    match std::str::from_utf8(bytes) {
+        Ok(valid) => valid,
+        Err(error) => {
+            let valid = bytes.get(..error.valid_up_to()).unwrap_or(&[]);
+            // Checked a line above.
+            std::str::from_utf8(valid).unwrap_or("")
+        }
+    }
 }
 
 #[cfg(test)]
@@ -171,6 +175,8 @@ mod tests {
         assert_eq!(string(br#""\ud83d\u0041""#), bad("\\ud83d"));
         assert_eq!(string(br#""\uffff""#), bad("\\uffff"));
         assert_eq!(string(br#""\u12""#), bad("\\u12\""));
+        assert_eq!(string(br#""\ud83f\udffe""#), bad("\\ud83f\\udffe"));
+        assert_eq!(string(b"\"\\u000\xC3\xA9\""), bad("\\u000\u{FFFD}"));
     }
 
     #[test]

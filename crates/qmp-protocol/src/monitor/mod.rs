@@ -26,9 +26,11 @@
 
 mod arguments;
 mod builder;
+mod leftover;
 mod lexer;
 mod limiter;
 mod literal;
+mod modified_utf8;
 mod parser;
 mod personality;
 mod print;

@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use super::builder::Builder;
 use super::lexer::{Lexer, Token};
+use super::modified_utf8;
 use super::value::Value;
 use crate::limits::{CLIENT_NESTING_MAX_LEVELS, CLIENT_TOKENS_MAX, CLIENT_TOKENS_SIZE_MAX_BYTES};
 
@@ -141,7 +142,7 @@ impl Parser {
 /// A stray token as QEMU shows it: what no UTF-8 is as U+FFFD, and nothing behind a NUL.
 fn shown(stray: &[u8]) -> String {
     let text = stray.split(|&byte| byte == 0).next().unwrap_or(&[]);
-    String::from_utf8_lossy(text).into_owned()
+    modified_utf8::lossy(text)
 }
 
 #[cfg(test)]

@@ -349,12 +349,9 @@ impl MonitorSession {
     /// Runs `qmp_capabilities`. Events flow from here on, ahead of the reply.
     fn negotiate(&mut self, command: &Shaped) -> Result<Value, CommandError> {
         let mut arguments = Arguments::new(&command.arguments);
-        let enable = arguments.optional_strings("enable")?.unwrap_or_default();
-        if let Some(unknown) = enable.iter().find(|name| **name != OOB) {
-            // QEMU has lost the argument's name at this point.
-            let desc = format!("Parameter 'null' does not accept value '{unknown}'");
-            return Err(generic(desc));
-        }
+        let enable = arguments
+            .optional_words("enable", &[OOB])?
+            .unwrap_or_default();
         arguments.finish()?;
         // As with any command of QEMU's, its arguments are looked at before its sense.
         if self.mode != Mode::Negotiating {

@@ -1,0 +1,233 @@
+//! Conversations of several clients, of slow commands, and the last one.
+
+use crate::each_qemu;
+use crate::pair::Pair;
+use crate::script::{Door, Script, Step};
+
+#[test]
+fn conversations_of_several_clients() {
+    let scripts = [
+        (
+            "no events before negotiation",
+            no_events_before_negotiation(),
+        ),
+        ("a second client waits", second_client_waits()),
+        ("two sockets", two_sockets()),
+        ("coming back", coming_back()),
+        ("half closed", half_closed()),
+        ("slow reader", slow_reader()),
+        ("urgent overtakes", urgent(7)),
+        ("the eighth blocks the urgent", urgent(8)),
+        ("nine queued", urgent(9)),
+        (
+            "an urgent one behind a malformed one",
+            urgent_behind_malformed(),
+        ),
+        ("without oob nothing overtakes", nothing_overtakes()),
+        ("events overtake", events_overtake()),
+        ("leaving while a command runs", leaving_early()),
+    ];
+    each_qemu(|binary| {
+        let mut pair = Pair::start(binary)?;
+        let mut differences = Vec::new();
+        for (name, script) in &scripts {
+            let difference = pair.compare(script).err();
+            differences.extend(difference.map(|difference| format!("{name}: {difference}")));
+        }
+        assert!(differences.is_empty(), "{}", differences.join("\n"));
+        Ok(())
+    });
+}
+
+#[test]
+fn the_last_conversation() {
+    let script = Script::new()
+        .ready('A', Door::First)
+        .ready('B', Door::Second)
+        .sync('B')
+        .connect('C', Door::First)
+        .send('A', command("cont"))
+        // Nothing behind it: what QEMU leaves unread makes the kernel reset the connection.
+        .send('A', numbered("quit", 1))
+        .step(Step::End('A'))
+        .step(Step::End('B'));
+    each_qemu(|binary| {
+        let mut pair = Pair::start(binary)?;
+        if let Err(difference) = pair.compare(&script) {
+            panic!("QEMU {}: {difference}", binary.version);
+        }
+        Ok(())
+    });
+}
+
+fn command(name: &str) -> String {
+    format!("{{\"execute\": \"{name}\"}}\r\n")
+}
+
+fn numbered(name: &str, id: usize) -> String {
+    format!("{{\"execute\": \"{name}\", \"id\": {id}}}")
+}
+
+const SLOW: &str = "{\"execute\": \"human-monitor-command\", \"arguments\": \
+    {\"command-line\": \"qemu-io slow \\\"read 0 512\\\"\"}, \"id\": \"slow\"}";
+const URGENT: &str = "{\"exec-oob\": \"migrate-pause\", \"id\": \"urgent\"}";
+
+fn no_events_before_negotiation() -> Script {
+    Script::new()
+        .ready('A', Door::First)
+        .connect('B', Door::Second)
+        .send('A', command("system_powerdown"))
+        .sync('A')
+        .sync('B')
+        .send('B', crate::script::NEGOTIATE)
+        .sync('B')
+        .send('A', command("cont"))
+        .sync('A')
+        .sync('B')
+}
+
+fn second_client_waits() -> Script {
+    Script::new()
+        .ready('A', Door::First)
+        .sync('A')
+        .connect('B', Door::First)
+        .send('B', crate::script::NEGOTIATE)
+        .send('B', command("cont"))
+        .sync('A')
+        .step(Step::Unasked('B'))
+        .send('A', command("query-status"))
+        .sync('A')
+        .step(Step::Close('A'))
+        .sync('B')
+}
+
+fn two_sockets() -> Script {
+    Script::new()
+        .ready('A', Door::First)
+        .ready('B', Door::Second)
+        .sync('A')
+        .sync('B')
+        .send('A', numbered("cont", 1))
+        .sync('A')
+        .sync('B')
+        .send('B', numbered("stop", 2))
+        .sync('B')
+        .send('A', numbered("system_reset", 3))
+        .sync('A')
+        .sync('B')
+}
+
+fn coming_back() -> Script {
+    let mut script = Script::new().ready('B', Door::Second).sync('B');
+    for _ in 0..3 {
+        script = script
+            .connect('A', Door::First)
+            .sync('A')
+            .send('A', crate::script::NEGOTIATE)
+            .send('A', command("cont"))
+            .sync('A')
+            .send('A', "{\"execute\": [[[\"half a message")
+            .step(Step::Close('A'))
+            .send('B', command("stop"))
+            .sync('B');
+    }
+    script
+}
+
+fn half_closed() -> Script {
+    Script::new()
+        .ready('A', Door::First)
+        .send('A', numbered("query-status", 1))
+        .sync('A')
+        .step(Step::HalfClose('A'))
+        .step(Step::End('A'))
+        .step(Step::Close('A'))
+        .ready('A', Door::First)
+        .sync('A')
+}
+
+/// More than the kernel holds: nothing is lost, and the other client is not held up.
+fn slow_reader() -> Script {
+    let both = command("cont") + &command("stop");
+    Script::new()
+        .ready('A', Door::First)
+        .ready('B', Door::Second)
+        .sync('A')
+        .sync('B')
+        .send('B', both.repeat(1500))
+        .sync('B')
+        .sync('A')
+}
+
+/// This many commands behind a slow one, then an urgent one.
+fn urgent(queued: usize) -> Script {
+    let mut script = Script::new()
+        .connect('A', Door::First)
+        .send('A', crate::script::NEGOTIATE_OOB)
+        .sync('A')
+        .send('A', SLOW);
+    let all: String = (0..queued).map(|id| numbered("query-name", id)).collect();
+    script = script.send('A', all + URGENT);
+    if queued < 8 {
+        script = script.step(Step::Await('A', b"\"urgent\"".to_vec()));
+    }
+    script.step(Step::LetGo).sync('A')
+}
+
+/// A malformed message takes its place in the queue, so one may still pass the seventh.
+fn urgent_behind_malformed() -> Script {
+    Script::new()
+        .connect('A', Door::First)
+        .send('A', crate::script::NEGOTIATE_OOB)
+        .sync('A')
+        .send(
+            'A',
+            format!("{SLOW}]{{]\"x\"%{URGENT}{{\"exec-oob\": 1, \"id\": 2}}"),
+        )
+        .step(Step::Await('A', b"\"id\": 2".to_vec()))
+        .step(Step::LetGo)
+        .sync('A')
+}
+
+fn nothing_overtakes() -> Script {
+    Script::new()
+        .ready('A', Door::First)
+        .sync('A')
+        .send('A', format!("{SLOW}{URGENT}"))
+        .step(Step::LetGo)
+        .sync('A')
+}
+
+/// What another client causes with urgent commands only; here a monitor of its own is refused meanwhile.
+fn events_overtake() -> Script {
+    Script::new()
+        .ready('A', Door::First)
+        .connect('B', Door::Second)
+        .send('B', crate::script::NEGOTIATE_OOB)
+        .sync('A')
+        .sync('B')
+        .send('A', SLOW)
+        .send('B', URGENT)
+        .step(Step::Await('B', b"\"urgent\"".to_vec()))
+        .step(Step::LetGo)
+        .send('B', command("cont"))
+        .sync('B')
+        .sync('A')
+}
+
+/// The command goes on, its answer is thrown away, what was queued is dropped.
+fn leaving_early() -> Script {
+    Script::new()
+        .ready('A', Door::First)
+        .ready('B', Door::Second)
+        .sync('A')
+        .sync('B')
+        .send('A', format!("{SLOW}{}", command("cont")))
+        .step(Step::Close('A'))
+        .step(Step::LetGo)
+        .sync('B')
+        .send('B', command("query-status"))
+        .ready('A', Door::First)
+        .sync('B')
+        .sync('A')
+}

@@ -1,0 +1,220 @@
+//! A machine as small as the scripts allow: the commands they use, as a QEMU without devices answers them.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use qmp_events::vocabulary::{Powerdown, Reset, Resume, Shutdown, Stop};
+use qmp_monitor::{
+    Answer, Arguments, Call, CommandError, CommandInfo, CommandResult, Commands, ErrorClass,
+    Object, Reply, Value, generic_error,
+};
+
+/// What outlives a command; shared with the test.
+#[derive(Clone, Default)]
+pub(crate) struct State(Arc<Mutex<Inner>>);
+
+#[derive(Default)]
+struct Inner {
+    running: bool,
+    /// The answer to the slow command, while it runs.
+    slow: Option<Reply>,
+}
+
+impl State {
+    /// Stops the machine, silently.
+    pub(crate) fn stop(&self) {
+        self.with(|inner| inner.running = false);
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut Inner) -> T) -> T {
+        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The commands.
+pub(crate) struct Emulated {
+    state: State,
+    /// QEMU 7.2 told of single-stepping in `query-status`.
+    singlestep: bool,
+    /// Where `migrate-pause` is possible, in this release's words.
+    pausable: &'static str,
+}
+
+/// Ends the slow command; only the test sends it, out of band.
+pub(crate) const RELEASE: &str = "x-release";
+
+const COMMANDS: &[&str] = &[
+    "balloon",
+    "cont",
+    "device_del",
+    "human-monitor-command",
+    "query-block",
+    "query-iothreads",
+    "query-jobs",
+    "query-name",
+    "query-status",
+    "query-uuid",
+    "quit",
+    "ringbuf-read",
+    "set_link",
+    "stop",
+    "system_powerdown",
+    "system_reset",
+    "system_wakeup",
+];
+
+impl Emulated {
+    pub(crate) fn new(version: &str, state: State) -> Self {
+        let old = version.starts_with("7.");
+        let pausable = match old {
+            true => "postcopy-active state",
+            false => "postcopy-active or postcopy-recover state",
+        };
+        Self {
+            state,
+            singlestep: old,
+            pausable,
+        }
+    }
+
+    fn run(&self, call: &Call<'_>) -> CommandResult {
+        let mut arguments = call.arguments();
+        match call.name() {
+            "balloon" => {
+                arguments.integer("value")?;
+                arguments.finish()?;
+                let desc = "No balloon device has been activated";
+                Err(error(ErrorClass::DeviceNotActive, desc.to_owned()))
+            }
+            "device_del" => {
+                let id = arguments.string("id")?;
+                arguments.finish()?;
+                Err(error(
+                    ErrorClass::DeviceNotFound,
+                    format!("Device '{id}' not found"),
+                ))
+            }
+            "set_link" => {
+                let name = arguments.string("name")?;
+                arguments.bool("up")?;
+                arguments.finish()?;
+                Err(error(
+                    ErrorClass::DeviceNotFound,
+                    format!("Device '{name}' not found"),
+                ))
+            }
+            "ringbuf-read" => ringbuf_read(arguments),
+            "migrate-pause" => {
+                arguments.finish()?;
+                let desc = format!(
+                    "migrate-pause is currently only supported during {}",
+                    self.pausable
+                );
+                Err(generic_error(desc))
+            }
+            RELEASE => {
+                let slow = self.state.with(|inner| inner.slow.take());
+                let slow = slow.ok_or_else(|| generic_error("nothing is slow"))?;
+                slow.send(Ok(Value::from("")));
+                Ok(Object::new().into())
+            }
+            _ => {
+                arguments.finish()?;
+                self.run_plain(call)
+            }
+        }
+    }
+
+    /// The commands without arguments.
+    fn run_plain(&self, call: &Call<'_>) -> CommandResult {
+        let answer = match call.name() {
+            "query-block" | "query-iothreads" | "query-jobs" => {
+                return Ok(Value::Array(Vec::new()));
+            }
+            "query-uuid" => Object::new().with("UUID", "00000000-0000-0000-0000-000000000000"),
+            "query-status" => {
+                let running = self.state.with(|inner| inner.running);
+                let singlestep = self.singlestep.then_some(false);
+                Object::new()
+                    .with("running", running)
+                    .with_some("singlestep", singlestep)
+                    .with("status", if running { "running" } else { "paused" })
+            }
+            "system_wakeup" => {
+                let desc = "Unable to wake up: guest is not in suspended state";
+                return Err(generic_error(desc));
+            }
+            name => {
+                self.change(name, call);
+                Object::new()
+            }
+        };
+        Ok(answer.into())
+    }
+
+    /// The commands that do something.
+    fn change(&self, name: &str, call: &Call<'_>) {
+        match name {
+            "stop" | "cont" => {
+                let running = name == "cont";
+                let before = self
+                    .state
+                    .with(|inner| std::mem::replace(&mut inner.running, running));
+                match (before, running) {
+                    (true, false) => call.emit(Stop::default()),
+                    (false, true) => call.emit(Resume::default()),
+                    _ => {}
+                }
+            }
+            "system_powerdown" => call.emit(Powerdown::default()),
+            "system_reset" => call.emit(Reset {
+                guest: Some(false),
+                reason: Some("host-qmp-system-reset".into()),
+                ..Default::default()
+            }),
+            "quit" => {
+                call.emit(Shutdown {
+                    guest: Some(false),
+                    reason: Some("host-qmp-quit".into()),
+                    ..Default::default()
+                });
+                call.emitter().close();
+            }
+            // query-name: the machine has none.
+            _ => {}
+        }
+    }
+}
+
+impl Commands for Emulated {
+    fn list(&self) -> Vec<CommandInfo> {
+        let plain = COMMANDS.iter().map(|name| CommandInfo::new(*name));
+        let urgent = ["migrate-pause", RELEASE].map(|name| CommandInfo::new(name).with_oob());
+        plain.chain(urgent).collect()
+    }
+
+    fn execute(&mut self, call: Call<'_>) -> Answer {
+        if call.name() == "human-monitor-command" {
+            let (answer, reply) = call.defer();
+            self.state.with(|inner| inner.slow = Some(reply));
+            return answer;
+        }
+        self.run(&call).into()
+    }
+}
+
+/// Its last argument is one of a few words.
+fn ringbuf_read(mut arguments: Arguments<'_>) -> CommandResult {
+    let device = arguments.string("device")?;
+    arguments.integer("size")?;
+    let format = arguments.optional_string("format")?;
+    if let Some(word) = format.filter(|word| !["utf8", "base64"].contains(word)) {
+        let desc = format!("Parameter 'format' does not accept value '{word}'");
+        return Err(generic_error(desc));
+    }
+    arguments.finish()?;
+    Err(generic_error(format!("Device '{device}' not found")))
+}
+
+fn error(class: ErrorClass, desc: String) -> CommandError {
+    CommandError { class, desc }
+}
