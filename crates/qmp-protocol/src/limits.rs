@@ -51,6 +51,10 @@ pub const CLIENT_TOKENS_MAX: usize = 2 << 20;
 /// of a client; QEMU's own limit.
 pub const CLIENT_NESTING_MAX_LEVELS: i64 = 1024;
 
+/// The longest complaint about a keyword, in bytes without what all parse errors begin with; QEMU's own
+/// limit. A client chooses the keyword.
+pub const CLIENT_KEYWORD_ERROR_MAX_BYTES: usize = 1023;
+
 /// The most keys the rate limiter keeps apart at a time; [`crate::monitor::Limiter`] says what happens
 /// beyond it.
 pub const LIMITER_SLOTS_MAX: usize = 1024;

@@ -16,15 +16,14 @@ fn conversations_of_several_clients() {
         ("coming back", coming_back()),
         ("half closed", half_closed()),
         ("slow reader", slow_reader()),
-        ("urgent overtakes", urgent(7)),
-        ("the eighth blocks the urgent", urgent(8)),
-        ("nine queued", urgent(9)),
+        ("urgent overtakes", urgent_overtakes()),
+        ("urgent waits for room", urgent_waits_for_room()),
         (
             "an urgent one behind a malformed one",
             urgent_behind_malformed(),
         ),
         ("without oob nothing overtakes", nothing_overtakes()),
-        ("events overtake", events_overtake()),
+        ("others meanwhile", others_meanwhile()),
         ("leaving while a command runs", leaving_early()),
     ];
     each_qemu(|binary| {
@@ -159,19 +158,32 @@ fn slow_reader() -> Script {
         .sync('A')
 }
 
-/// This many commands behind a slow one, then an urgent one.
-fn urgent(queued: usize) -> Script {
-    let mut script = Script::new()
+/// Seven commands behind a slow one, then an urgent one.
+fn urgent_overtakes() -> Script {
+    let all: String = (0..7).map(|id| numbered("query-name", id)).collect();
+    Script::new()
         .connect('A', Door::First)
         .send('A', crate::script::NEGOTIATE_OOB)
         .sync('A')
-        .send('A', SLOW);
-    let all: String = (0..queued).map(|id| numbered("query-name", id)).collect();
-    script = script.send('A', all + URGENT);
-    if queued < 8 {
-        script = script.step(Step::Await('A', b"\"urgent\"".to_vec()));
-    }
-    script.step(Step::LetGo).sync('A')
+        .send('A', format!("{SLOW}{all}{URGENT}"))
+        .step(Step::Await('A', b"\"urgent\"".to_vec()))
+        .step(Step::LetGo)
+        .sync('A')
+}
+
+/// Eight commands behind a slow one, then an urgent one: it is not read before the first of the eight
+/// runs, which is slow itself.
+fn urgent_waits_for_room() -> Script {
+    let all: String = (0..7).map(|id| numbered("query-name", id)).collect();
+    Script::new()
+        .connect('A', Door::First)
+        .send('A', crate::script::NEGOTIATE_OOB)
+        .sync('A')
+        .send('A', format!("{SLOW}{SLOW}{all}{URGENT}"))
+        .step(Step::LetGo)
+        .step(Step::Await('A', b"\"urgent\"".to_vec()))
+        .step(Step::LetGo)
+        .sync('A')
 }
 
 /// A malformed message takes its place in the queue, so one may still pass the seventh.
@@ -198,8 +210,32 @@ fn nothing_overtakes() -> Script {
         .sync('A')
 }
 
-/// What another client causes with urgent commands only; here a monitor of its own is refused meanwhile.
-fn events_overtake() -> Script {
+/// Events and what other clients ask out of band do not wait for a slow command, all else does.
+fn others_meanwhile() -> Script {
+    slow_beside_urgent()
+        .send('B', command("cont"))
+        .send('A', numbered("query-status", 1))
+        .step(Step::LetGo)
+        .sync('B')
+        .sync('A')
+}
+
+/// The command goes on, its answer is thrown away, what was queued is dropped.
+fn leaving_early() -> Script {
+    slow_beside_urgent()
+        .send('A', command("cont"))
+        .step(Step::Close('A'))
+        .step(Step::LetGo)
+        .sync('B')
+        .send('B', command("query-status"))
+        .sync('B')
+        .ready('A', Door::First)
+        .sync('A')
+}
+
+/// A runs a slow command; B knows, as QEMU reads all its sockets at the same pace and B's command is longer.
+fn slow_beside_urgent() -> Script {
+    let id = "x".repeat(1000);
     Script::new()
         .ready('A', Door::First)
         .connect('B', Door::Second)
@@ -207,27 +243,9 @@ fn events_overtake() -> Script {
         .sync('A')
         .sync('B')
         .send('A', SLOW)
-        .send('B', URGENT)
-        .step(Step::Await('B', b"\"urgent\"".to_vec()))
-        .step(Step::LetGo)
-        .send('B', command("cont"))
-        .sync('B')
-        .sync('A')
-}
-
-/// The command goes on, its answer is thrown away, what was queued is dropped.
-fn leaving_early() -> Script {
-    Script::new()
-        .ready('A', Door::First)
-        .ready('B', Door::Second)
-        .sync('A')
-        .sync('B')
-        .send('A', format!("{SLOW}{}", command("cont")))
-        .step(Step::Close('A'))
-        .step(Step::LetGo)
-        .sync('B')
-        .send('B', command("query-status"))
-        .ready('A', Door::First)
-        .sync('B')
-        .sync('A')
+        .send(
+            'B',
+            format!("{{\"exec-oob\": \"migrate-pause\", \"id\": \"{id}\"}}"),
+        )
+        .step(Step::Await('B', id.into_bytes()))
 }

@@ -4,6 +4,7 @@
 //! A script ends with a command whose answer says that nothing more is to come: no test waits for silence.
 
 mod conversations;
+mod limits;
 mod machine;
 mod pair;
 mod play;
@@ -26,7 +27,8 @@ fn each_qemu(test: impl Fn(&QemuBinary) -> Result<(), LabError> + Sync) {
         let running: Vec<_> = binaries
             .map(|binary| {
                 let run = move || {
-                    test(binary).unwrap_or_else(|error| panic!("QEMU {}: {error}", binary.version))
+                    let version = binary.version;
+                    test(binary).unwrap_or_else(|error| panic!("QEMU {version}: {error}"));
                 };
                 scope.spawn(run)
             })

@@ -11,7 +11,7 @@ use crate::script::{Door, Script, Step};
 
 /// No answer within this is no answer. The longest a script waits for is a QEMU that reads 2 MB, a byte
 /// at a time.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What each connection was sent, in the order the connections were made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -228,8 +228,14 @@ impl Transcript {
             for (number, one_line, two_line) in
                 pairs.filter(|(_, a, b)| a != b).take(SHOWN_LINES_MAX)
             {
-                let show =
-                    |line: Option<&String>| format!("{:.300}", line.map_or("nothing", |line| line));
+                let [one_line, two_line] =
+                    [one_line, two_line].map(|line| line.map_or("", |line| line));
+                let same = one_line
+                    .bytes()
+                    .zip(two_line.bytes())
+                    .take_while(|(a, b)| a == b)
+                    .count();
+                let show = |line: &str| format!("{:.300}", &line[same.saturating_sub(100)..]);
                 let (client, line) = (one.client, number + 1);
                 let (real, ours) = (show(one_line), show(two_line));
                 shown += &format!(

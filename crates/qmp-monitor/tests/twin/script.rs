@@ -77,6 +77,10 @@ impl Script {
         self.step(Step::Sync(client))
     }
 
+    pub(crate) fn resync(self, client: char) -> Self {
+        self.step(Step::Resync(client))
+    }
+
     /// Reads a script of one client from its file: lines of
     ///
     /// * `connect WORDS`: leaves the connection before, if any, once all is answered, and connects; `ready`
@@ -118,7 +122,7 @@ impl Script {
     fn leave(self) -> Self {
         match self.steps.is_empty() {
             true => self,
-            false => self.step(Step::Resync('A')).step(Step::Close('A')),
+            false => self.resync('A').step(Step::Close('A')),
         }
     }
 }

@@ -140,7 +140,7 @@ impl<'a> Table<'a> {
 fn prime_below(power: usize) -> usize {
     let is_prime = |number: &usize| {
         let mut divisors = (2..).take_while(|divisor| divisor * divisor <= *number);
-        divisors.all(|divisor| number % divisor != 0)
+        divisors.all(|divisor| !number.is_multiple_of(divisor))
     };
     (2..power).rev().find(is_prime).unwrap_or(1)
 }

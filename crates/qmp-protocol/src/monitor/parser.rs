@@ -10,7 +10,10 @@ use super::builder::Builder;
 use super::lexer::{Lexer, Token};
 use super::modified_utf8;
 use super::value::Value;
-use crate::limits::{CLIENT_NESTING_MAX_LEVELS, CLIENT_TOKENS_MAX, CLIENT_TOKENS_SIZE_MAX_BYTES};
+use crate::limits::{
+    CLIENT_KEYWORD_ERROR_MAX_BYTES, CLIENT_NESTING_MAX_LEVELS, CLIENT_TOKENS_MAX,
+    CLIENT_TOKENS_SIZE_MAX_BYTES,
+};
 
 /// Why a client's message is none. Displayed it is the `desc` of QEMU's answer.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -34,7 +37,7 @@ pub enum ParseError {
     #[error("JSON parse error, duplicate key")]
     DuplicateKey,
     /// A word that is neither `true` nor `false` nor `null`.
-    #[error("JSON parse error, invalid keyword '{0}'")]
+    #[error("JSON parse error, {}", keyword_message(.0))]
     Keyword(String),
     /// A backslash before a character that has no escape.
     #[error("JSON parse error, invalid escape sequence in string")]
@@ -139,6 +142,14 @@ impl Parser {
     }
 }
 
+/// QEMU cuts this message, the only one whose length is up to the client and not that of a stray token.
+fn keyword_message(word: &str) -> String {
+    let mut message = format!("invalid keyword '{word}'");
+    // A word is ASCII, so nothing is cut in two.
+    message.truncate(CLIENT_KEYWORD_ERROR_MAX_BYTES);
+    message
+}
+
 /// A stray token as QEMU shows it: what no UTF-8 is as U+FFFD, and nothing behind a NUL.
 fn shown(stray: &[u8]) -> String {
     let text = stray.split(|&byte| byte == 0).next().unwrap_or(&[]);
@@ -226,6 +237,29 @@ mod tests {
             ["JSON parse error, stray '\u{FFFD}'", "{}"]
         );
         assert_eq!(read(b"\"a\0b\"}"), ["JSON parse error, stray '\"a'", VALUE]);
+    }
+
+    /// Seen with QEMU 7.2 and 10.0, which show 1006 letters and no closing quote.
+    #[test]
+    fn a_long_keyword_is_shown_in_part_a_long_stray_text_is_not() {
+        let shown =
+            |letters: usize| format!("JSON parse error, invalid keyword '{}", "x".repeat(letters));
+        assert_eq!(read(&[b'x'; 1005]), Vec::<String>::new());
+        assert_eq!(
+            read(format!("{} ", "x".repeat(1005)).as_bytes()),
+            [shown(1005) + "'"]
+        );
+        assert_eq!(
+            read(format!("{} ", "x".repeat(1006)).as_bytes()),
+            [shown(1006)]
+        );
+        assert_eq!(
+            read(format!("{} ", "x".repeat(5000)).as_bytes()),
+            [shown(1006)]
+        );
+        let stray = format!("\"{}", "x".repeat(5000));
+        let expected = format!("JSON parse error, stray '{stray}\u{1}'");
+        assert_eq!(read(format!("{stray}\u{1}").as_bytes()), [expected]);
     }
 
     #[test]
