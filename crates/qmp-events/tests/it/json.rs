@@ -87,9 +87,18 @@ impl Json {
 
 /// The bucket of QEMU's dictionary that a name falls into.
 pub(crate) fn bucket(name: &str) -> u32 {
-    let length = u32::try_from(name.len()).expect("names are short");
+    let mut bytes = Vec::new();
+    for byte in name.bytes() {
+        // A zero byte ends a text in C: QEMU writes that character in two others.
+        bytes.extend_from_slice(if byte == 0 {
+            &[0xC0, 0x80]
+        } else {
+            std::slice::from_ref(&byte)
+        });
+    }
+    let length = u32::try_from(bytes.len()).expect("names are short");
     let mut value = 0x238F_13AF_u32.wrapping_mul(length);
-    for (i, byte) in name.bytes().enumerate() {
+    for (i, byte) in bytes.into_iter().enumerate() {
         value = value.wrapping_add(u32::from(byte) << (i * 5 % 24));
     }
     value.wrapping_mul(1_103_515_243).wrapping_add(12_345) % 512
