@@ -9,8 +9,6 @@
 //! character other than TAB, or one of the bytes 0xFE and 0xFF, which no UTF-8 has. So a client that lost
 //! its place sends a control character or 0xFF and knows where it is.
 
-use crate::limits::CLIENT_TOKENS_SIZE_MAX_BYTES;
-
 /// One token of a client's input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Token {
@@ -36,7 +34,7 @@ pub(crate) enum Token {
     Keyword(Vec<u8>),
     /// What fits nowhere.
     Stray(Vec<u8>),
-    /// A token longer than [`CLIENT_TOKENS_SIZE_MAX_BYTES`]; its bytes are gone.
+    /// A token longer than the lexer's limit; its bytes are gone.
     TooLong,
 }
 
@@ -49,18 +47,21 @@ impl Token {
             | Self::String(text)
             | Self::Keyword(text)
             | Self::Stray(text) => text.len(),
-            Self::TooLong => CLIENT_TOKENS_SIZE_MAX_BYTES,
+            // More than any message may have.
+            Self::TooLong => usize::MAX,
             _ => 1,
         }
     }
 }
 
 /// The lexer: give it bytes, it gives tokens.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Lexer {
     state: State,
     /// The bytes of the token being read.
     token: Vec<u8>,
+    /// How many they may be.
+    token_max_bytes: usize,
 }
 
 /// Inside what the next byte is expected.
@@ -112,6 +113,15 @@ enum Step {
 }
 
 impl Lexer {
+    /// A lexer at the beginning, for tokens of at most so many bytes.
+    pub(crate) fn new(token_max_bytes: usize) -> Self {
+        Self {
+            state: State::default(),
+            token: Vec::new(),
+            token_max_bytes,
+        }
+    }
+
     /// Takes bytes from the front of `input` until a token is complete; `None` if `input` ran out first.
     pub(crate) fn next(&mut self, input: &mut &[u8]) -> Option<Token> {
         while let Some((&byte, rest)) = input.split_first() {
@@ -121,7 +131,7 @@ impl Lexer {
                     self.state = state;
                     self.token.push(byte);
                     self.take_plain(input);
-                    if self.token.len() > CLIENT_TOKENS_SIZE_MAX_BYTES {
+                    if self.token.len() > self.token_max_bytes {
                         self.reset(State::Start);
                         return Some(Token::TooLong);
                     }
@@ -144,13 +154,19 @@ impl Lexer {
         None
     }
 
-    /// Inside a string: takes all that is neither its end nor an escape at once.
+    /// Inside a string: takes all that is neither its end nor an escape at once, up to the one byte that is
+    /// too many.
     fn take_plain(&mut self, input: &mut &[u8]) {
         let State::Text(quote) = self.state else {
             return;
         };
         let plain = |byte: &u8| matches!(byte, 0x20..=0xFD) && *byte != b'\\' && *byte != quote;
-        let length = input.iter().take_while(|byte| plain(byte)).count();
+        let room = (self.token_max_bytes + 1).saturating_sub(self.token.len());
+        let length = input
+            .iter()
+            .take(room)
+            .take_while(|byte| plain(byte))
+            .count();
         let (taken, rest) = input.split_at(length);
         self.token.extend_from_slice(taken);
         *input = rest;
@@ -232,7 +248,7 @@ mod tests {
     use super::*;
 
     fn tokens(mut input: &[u8]) -> Vec<Token> {
-        let mut lexer = Lexer::default();
+        let mut lexer = Lexer::new(1000);
         std::iter::from_fn(|| lexer.next(&mut input)).collect()
     }
 
@@ -247,7 +263,7 @@ mod tests {
         assert_eq!(whole.len(), 13);
         for cut in 0..text.len() {
             let (mut head, mut tail) = text.split_at(cut);
-            let mut lexer = Lexer::default();
+            let mut lexer = Lexer::new(1000);
             let mut split: Vec<Token> = std::iter::from_fn(|| lexer.next(&mut head)).collect();
             split.extend(std::iter::from_fn(|| lexer.next(&mut tail)));
             assert_eq!(split, whole, "cut at {cut}");

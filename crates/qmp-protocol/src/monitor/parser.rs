@@ -74,9 +74,10 @@ pub enum ParseError {
 /// assert_eq!(parser.next(&mut input), Some(Err(ParseError::ExpectingValue)));
 /// assert_eq!(parser.next(&mut input), None);
 /// ```
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Parser {
     lexer: Lexer,
+    limits: Limits,
     /// Braces opened and not closed in this message.
     braces: i64,
     /// Brackets opened and not closed in this message.
@@ -88,7 +89,40 @@ pub struct Parser {
     builder: Builder,
 }
 
+/// What one message may have.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    tokens_size_bytes: usize,
+    tokens: usize,
+    nesting_levels: i64,
+}
+
+/// QEMU's limits.
+const LIMITS: Limits = Limits {
+    tokens_size_bytes: CLIENT_TOKENS_SIZE_MAX_BYTES,
+    tokens: CLIENT_TOKENS_MAX,
+    nesting_levels: CLIENT_NESTING_MAX_LEVELS,
+};
+
+impl Default for Parser {
+    fn default() -> Self {
+        Self::new(LIMITS)
+    }
+}
+
 impl Parser {
+    fn new(limits: Limits) -> Self {
+        Self {
+            lexer: Lexer::new(limits.tokens_size_bytes),
+            limits,
+            braces: 0,
+            brackets: 0,
+            tokens: 0,
+            size: 0,
+            builder: Builder::default(),
+        }
+    }
+
     /// Takes bytes from the front of `input` until a message is complete or in error; `None` if `input`
     /// ran out first.
     pub fn next(&mut self, input: &mut &[u8]) -> Option<Result<Value, ParseError>> {
@@ -124,13 +158,13 @@ impl Parser {
             Token::Stray(text) => return Err(ParseError::Stray(shown(text))),
             _ => {}
         }
-        if self.size.saturating_add(token.len()) >= CLIENT_TOKENS_SIZE_MAX_BYTES {
+        if self.size.saturating_add(token.len()) >= self.limits.tokens_size_bytes {
             return Err(ParseError::TooLarge);
         }
-        if self.tokens >= CLIENT_TOKENS_MAX {
+        if self.tokens >= self.limits.tokens {
             return Err(ParseError::TooManyTokens);
         }
-        if self.braces + self.brackets > CLIENT_NESTING_MAX_LEVELS {
+        if self.braces + self.brackets > self.limits.nesting_levels {
             return Err(ParseError::TooDeep);
         }
         self.size += token.len();
@@ -163,7 +197,11 @@ mod tests {
 
     /// Every message or error in `text`, as one string each.
     fn read(text: &[u8]) -> Vec<String> {
-        let mut parser = Parser::default();
+        read_within(LIMITS, text)
+    }
+
+    fn read_within(limits: Limits, text: &[u8]) -> Vec<String> {
+        let mut parser = Parser::new(limits);
         let mut input = text;
         let mut out = Vec::new();
         while let Some(message) = parser.next(&mut input) {
@@ -281,24 +319,37 @@ mod tests {
         assert!(answers[1..].iter().all(|answer| answer == VALUE));
     }
 
+    /// With QEMU's limit of 2 Mi, an array of 1,048,579 ones is answered like this.
     #[test]
     fn beyond_the_count_of_tokens_reading_starts_over() {
-        let ones = CLIENT_TOKENS_MAX / 2 + 3;
-        let text = format!("[{}1]", "1,".repeat(ones - 1));
+        let limits = Limits {
+            tokens: 1000,
+            ..LIMITS
+        };
+        let text = format!("[{}1]", "1,".repeat(502));
         let mut expected = vec!["JSON token count limit exceeded"];
         for _ in 0..3 {
             expected.extend(["1", VALUE]);
         }
-        assert_eq!(read(text.as_bytes()), expected);
+        assert_eq!(read_within(limits, text.as_bytes()), expected);
+        assert_eq!(LIMITS.tokens, 2 << 20);
     }
 
     #[test]
     fn beyond_the_size_reading_starts_over() {
-        let text = format!("[\"{}\", 1]", "x".repeat(CLIENT_TOKENS_SIZE_MAX_BYTES));
-        let answers = read(text.as_bytes());
-        assert_eq!(answers[0], "JSON token size limit exceeded");
-        let half = "x".repeat(CLIENT_TOKENS_SIZE_MAX_BYTES / 2);
-        let answers = read(format!("[\"{half}\",\"{half}\"]").as_bytes());
+        let limits = Limits {
+            tokens_size_bytes: 1000,
+            ..LIMITS
+        };
+        let half = "x".repeat(500);
+        let answers = read_within(limits, format!("[\"{half}\",\"{half}\"]").as_bytes());
         assert_eq!(answers, ["JSON token size limit exceeded", VALUE]);
+        let long = format!("\"{half}{half}");
+        let answers = read_within(limits, format!("[{long}, 1]").as_bytes());
+        assert_eq!(
+            answers,
+            ["JSON token size limit exceeded", VALUE, "1", VALUE]
+        );
+        assert_eq!(LIMITS.tokens_size_bytes, 64 << 20);
     }
 }
