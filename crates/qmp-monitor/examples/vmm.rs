@@ -54,6 +54,5 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .version(&version)
         .name("vmm")
         .commands(commands);
-    monitor.listen_unix(path).build()?.wait();
-    Ok(())
+    Ok(monitor.listen_unix(path).build()?.wait()?)
 }

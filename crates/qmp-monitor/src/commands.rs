@@ -14,7 +14,7 @@ pub type CommandResult = Result<Value, CommandError>;
 ///
 /// Called on the monitor's thread (or in the embedder's loop), one in-band command at a time, and never
 /// while an event is being emitted; so it may emit, and what it emits is sent before its answer, as QEMU
-/// does.
+/// does. A panic in it ends the monitor.
 pub trait Commands: Send {
     /// The commands there are. Asked once.
     fn list(&self) -> Vec<CommandInfo>;

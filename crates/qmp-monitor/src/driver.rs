@@ -18,7 +18,7 @@ use crate::commands::{Call, Commands};
 use crate::dialer::Dialer;
 use crate::emitter::Emitter;
 use crate::hub::SessionId;
-use crate::limits::{READ_CHUNK_SIZE_BYTES, READY_MAX_SOURCES};
+use crate::limits::{ACCEPT_RETRY, READ_CHUNK_SIZE_BYTES, READY_MAX_SOURCES};
 use crate::listener::Listener;
 use crate::observer::Observer;
 
@@ -37,6 +37,8 @@ pub struct Driver {
     listeners: Vec<Listener>,
     dialers: Vec<Dialer>,
     clients: BTreeMap<SessionId, Client>,
+    /// When to accept again after accepting failed.
+    accept_again: Option<Instant>,
 }
 
 /// One connection.
@@ -102,6 +104,7 @@ impl Driver {
             listeners: parts.listeners,
             dialers: parts.dialers,
             clients: BTreeMap::new(),
+            accept_again: None,
         };
         for stream in parts.streams {
             driver.connect(stream, Origin::Given)?;
@@ -115,7 +118,7 @@ impl Driver {
     pub fn deadline(&self) -> Option<Instant> {
         let held = self.emitter.hub().poll_timeout();
         let dials = self.dialers.iter().filter_map(Dialer::due);
-        dials.chain(held).min()
+        dials.chain(held).chain(self.accept_again).min()
     }
 
     /// Does what there is to do: accepts, reads, runs commands, sends what was held back, writes.
@@ -154,6 +157,10 @@ impl Driver {
         let now = Instant::now();
         self.emitter.hub().handle_timeout(now);
         self.dial(now)?;
+        if self.accept_again.is_some_and(|again| again <= now) {
+            self.accept_again = None;
+            self.watch_free_listeners()?;
+        }
         self.run_commands();
         self.flush_all()?;
         Ok(!self.emitter.is_closing())
@@ -191,10 +198,25 @@ impl Driver {
             }
             Ok(None) => Ok(()),
             Err(error) => {
+                // The client still waits, and would be told of again at once, over and over.
+                let data = Source::Listener(index).data();
+                epoll::modify(&self.epoll, listener, data, EventFlags::empty())?;
+                self.accept_again = Some(Instant::now() + ACCEPT_RETRY);
                 self.observer.accept_failed(&error);
                 Ok(())
             }
         }
+    }
+
+    fn watch_free_listeners(&self) -> io::Result<()> {
+        for (index, listener) in self.listeners.iter().enumerate() {
+            let mut clients = self.clients.values();
+            if clients.all(|client| client.origin != Origin::Listener(index)) {
+                let data = Source::Listener(index).data();
+                epoll::modify(&self.epoll, listener, data, EventFlags::IN)?;
+            }
+        }
+        Ok(())
     }
 
     /// Dials where it is time to.

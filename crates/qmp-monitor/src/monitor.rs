@@ -30,7 +30,7 @@ use crate::waker::Waker;
 pub struct Monitor {
     emitter: Emitter,
     tcp_addresses: Vec<SocketAddr>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle<io::Result<()>>>,
 }
 
 impl Monitor {
@@ -56,10 +56,17 @@ impl Monitor {
     }
 
     /// Waits until the monitor has ended: an emitter closed it.
-    pub fn wait(mut self) {
-        if let Some(thread) = self.thread.take() {
-            // A panic of the embedder's commands was reported by that thread already.
-            let _ = thread.join();
+    ///
+    /// # Errors
+    /// The kernel refused to poll.
+    ///
+    /// # Panics
+    /// The embedder's commands or observer panicked; that ends a monitor.
+    pub fn wait(mut self) -> io::Result<()> {
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(result)) => result,
+            Some(Err(panic)) => std::panic::resume_unwind(panic),
+            None => Ok(()),
         }
     }
 
@@ -83,7 +90,7 @@ impl Drop for Monitor {
         if let Some(thread) = self.thread.take()
             && thread.thread().id() != thread::current().id()
         {
-            // A panic of the embedder's commands was reported by that thread already.
+            // An error or a panic there ended the monitor before; this only makes sure that it has ended.
             let _ = thread.join();
         }
     }
@@ -242,8 +249,8 @@ impl Builder {
         let tcp_addresses = driver.tcp_addresses();
         let thread = thread::Builder::new().name("qmp-monitor".to_owned());
         let thread = thread.spawn(move || {
-            // An error means the kernel refuses to poll: nothing is left to be done for the clients.
-            while driver.wait_and_handle().unwrap_or(false) {}
+            while driver.wait_and_handle()? {}
+            Ok(())
         })?;
         Ok(Monitor {
             emitter,

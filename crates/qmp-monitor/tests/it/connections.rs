@@ -190,7 +190,7 @@ fn the_end_of_a_monitor_flushes_and_leaves_no_file() {
     assert_eq!(client.event(), "STOP");
     assert_eq!(client.line(), r#"{"return": {}}"#);
     assert_eq!(client.rest(), "");
-    monitor.wait();
+    monitor.wait().unwrap();
     assert!(!path.exists());
 }
 
@@ -223,4 +223,21 @@ fn a_wrong_version_says_what_is_expected() {
             "{error}"
         );
     }
+}
+
+#[test]
+fn a_panic_in_a_command_ends_the_monitor_and_is_not_hidden() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("qmp.sock");
+    let commands = CommandTable::new().with("die", |_| panic!("as the test wants it"));
+    let builder = Monitor::builder().commands(commands).listen_unix(&path);
+    let monitor = builder.build().unwrap();
+    let mut client = Client::ready(&path);
+    client.send(r#"{"execute": "die"}"#);
+    assert_eq!(client.rest(), "", "the connection ends");
+    let emitter = monitor.emitter();
+    let waiting = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| monitor.wait()));
+    assert!(waiting.is_err());
+    emitter.emit(Stop::default());
+    assert!(!path.exists());
 }

@@ -77,6 +77,6 @@ pub fn play_role(role: &Role) -> Result<(), DemoError> {
         // Whoever told us what happens is gone.
         fate.act(&crate::emulate::Action::Die);
     });
-    machine.wait();
-    Ok(())
+    let ended = machine.wait();
+    ended.map_err(|error| DemoError::Machine(error.into()))
 }

@@ -4,6 +4,7 @@
 //! which events a QEMU emits then and in which order, and answers the state queries to match. No clock,
 //! no socket. [`Emulated`] gives it a monitor that a client cannot tell from QEMU's.
 
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use qmp_events::{Event, Message, Timestamp, Version};
@@ -67,8 +68,11 @@ impl Emulated {
     }
 
     /// Waits until it has ended.
-    pub fn wait(self) {
-        self.monitor.wait();
+    ///
+    /// # Errors
+    /// As [`Monitor::wait`].
+    pub fn wait(self) -> io::Result<()> {
+        self.monitor.wait()
     }
 }
 
