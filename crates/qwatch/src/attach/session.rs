@@ -315,7 +315,7 @@ impl Attachment<'_> {
     async fn how_it_ended(&self, reason: &CloseReason) -> Option<String> {
         let after = match self.shutdown.as_deref() {
             Some("") => Some("exited after SHUTDOWN".to_owned()),
-            Some(reason) => Some(format!("exited after SHUTDOWN ({reason})")),
+            Some(reason) => Some(format!("exited after SHUTDOWN: {reason}")),
             None => None,
         };
         match &self.process {

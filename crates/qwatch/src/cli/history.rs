@@ -67,6 +67,7 @@ pub(crate) fn run(args: &Args, ui: Ui) -> Result<Exit, Failure> {
     };
     if !args.follow {
         let reader = args.journal.reader()?;
+        history.make_room(&reader)?;
         history.skip_to_last(&reader, args.last)?;
         history.print_new(&reader)?;
         return Ok(Exit::Success);
@@ -76,6 +77,7 @@ pub(crate) fn run(args: &Args, ui: Ui) -> Result<Exit, Failure> {
     if !reader.is_live() {
         ui.note("this journal is read from a copy: nothing new will be seen");
     }
+    history.make_room(reader)?;
     let from_start = args.after > 0 || args.time.since.is_some();
     let last = args.last.or((!from_start).then_some(LAST_BEFORE_FOLLOWING));
     history.skip_to_last(reader, last)?;
@@ -94,6 +96,15 @@ struct History {
 }
 
 impl History {
+    /// Lets the columns stand still from the first line on.
+    fn make_room(&mut self, reader: &Reader) -> Result<(), Failure> {
+        let machines = reader.machines()?;
+        let names = machines.iter().map(|machine| machine.name.as_str());
+        let wanted = names.filter(|name| self.filter.matches_machine(name));
+        self.printer.expect_machines(wanted);
+        Ok(())
+    }
+
     /// Moves the position to before the last `count` records that pass.
     fn skip_to_last(&mut self, reader: &Reader, count: Option<usize>) -> Result<(), Failure> {
         let Some(count) = count else {

@@ -50,7 +50,13 @@ pub(super) fn typed(name: &str, data: &Members<'_>) -> Option<String> {
             text(data, "version")?,
             text(data, "address")?
         )),
-        "detached" => text(data, "reason"),
+        "detached" => {
+            let reason = text(data, "reason")?;
+            Some(match text(data, "ended") {
+                Some(ended) => format!("{reason}; it {ended}"),
+                None => reason,
+            })
+        }
         "gap" => gap(data),
         "state" => state(data),
         _ => None,

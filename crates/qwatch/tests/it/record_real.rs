@@ -175,7 +175,7 @@ fn how_a_machine_ended_is_told() {
             ended("quit") && ended("killed") && !named(records, "alive", "STOP").is_empty()
         });
         let ended = |name| member(named(&records, name, "detached")[0], "ended");
-        assert_eq!(ended("quit"), "exited after SHUTDOWN (host-qmp-quit)");
+        assert_eq!(ended("quit"), "exited after SHUTDOWN: host-qmp-quit");
         assert!(ended("killed").starts_with("exited without SHUTDOWN"));
         let attached = named(&records, "alive", "attached")[0];
         assert!(member(attached, "version").starts_with(&format!("{}.", binary.version)));
