@@ -4,10 +4,12 @@
 //! A script ends with a command whose answer says that nothing more is to come: no test waits for silence.
 
 mod conversations;
+mod generate;
 mod limits;
 mod machine;
 mod pair;
 mod play;
+mod random;
 mod recorded;
 mod script;
 

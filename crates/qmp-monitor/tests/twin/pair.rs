@@ -77,12 +77,12 @@ impl Pair {
         }
     }
 
-    /// Stops both machines: where every script begins.
+    /// Stops both machines: where every script begins. Only one that ran is `paused` afterwards.
     fn rewind(&mut self) {
-        self.real
-            .machine
-            .run("stop")
-            .unwrap_or_else(|error| panic!("{error}"));
+        for command in ["cont", "stop"] {
+            let done = self.real.machine.run(command);
+            done.unwrap_or_else(|error| panic!("{error}"));
+        }
         self.ours.state.stop();
     }
 }
