@@ -13,11 +13,7 @@ use std::{
 use crate::LabError;
 
 /// The versions every test has to run on; the list in `scripts/setup` is the same one.
-pub const REQUIRED: [Version; 3] = [
-    Version::new(7, 2),
-    Version::new(10, 0),
-    Version::new(11, 1),
-];
+pub const REQUIRED: [Version; 3] = [Version::new(7, 2), Version::new(10, 0), Version::new(11, 1)];
 
 /// Names the QEMUs to use instead of all others: `VERSION=PATH` or `PATH`, colons between them.
 pub const QEMUS_VARIABLE: &str = "QEMU_LAB_QEMUS";
