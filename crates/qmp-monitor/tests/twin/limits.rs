@@ -2,11 +2,9 @@
 
 use std::fmt::Write;
 
-use qemu_lab::REQUIRED;
-
 use crate::pair::Pair;
 use crate::script::{Door, Script};
-use crate::{each_qemu, say};
+use crate::{COMPARED, each_qemu, say};
 
 #[test]
 fn nesting_and_size() {
@@ -58,8 +56,7 @@ fn number_of_tokens() {
         .ready('A', Door::First)
         .send('A', format!("[{}1]", "1,".repeat(ones - 1)))
         .sync('A');
-    let newest = REQUIRED.into_iter().max().expect("there are some");
-    let mut pair = qemu_lab::qemu(newest)
+    let mut pair = qemu_lab::qemu(COMPARED[1])
         .and_then(|binary| Pair::start(&binary))
         .unwrap_or_else(|error| panic!("{error}"));
     let transcript = pair

@@ -16,14 +16,17 @@ mod script;
 use std::io::Write;
 use std::thread;
 
-use qemu_lab::{LabError, QemuBinary, REQUIRED, installed};
+use qemu_lab::{LabError, QemuBinary, Version, installed};
+
+/// The releases whose answers ours are compared with: from 11.1 on QEMU words parse errors differently.
+const COMPARED: [Version; 2] = [Version::new(7, 2), Version::new(10, 0)];
 
 /// Runs a test on every QEMU it was written for, side by side.
 fn each_qemu(test: impl Fn(&QemuBinary) -> Result<(), LabError> + Sync) {
     let binaries = installed().unwrap_or_else(|error| panic!("{error}"));
     let binaries = binaries
         .iter()
-        .filter(|binary| REQUIRED.contains(&binary.version));
+        .filter(|binary| COMPARED.contains(&binary.version));
     let test = &test;
     thread::scope(|scope| {
         let running: Vec<_> = binaries
@@ -37,7 +40,7 @@ fn each_qemu(test: impl Fn(&QemuBinary) -> Result<(), LabError> + Sync) {
             .collect();
         assert!(
             !running.is_empty(),
-            "none of {REQUIRED:?} is among the QEMUs named"
+            "none of {COMPARED:?} is among the QEMUs named"
         );
         let failed = running
             .into_iter()
