@@ -29,6 +29,6 @@ pub use error::LabError;
 pub use files::{write_corrupt_qcow2, write_raw_image};
 pub use machine::Machine;
 pub use monitor::LabEvent;
-pub use qemu::Qemu;
+pub use qemu::{Board, Qemu};
 pub use qtest::Qtest;
 pub use recipes::Recipe;

@@ -26,6 +26,28 @@ use crate::{
 const CONTROL_SOCKET: &str = "lab.sock";
 const QTEST_SOCKET: &str = "qtest.sock";
 
+/// What kind of machine.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Board {
+    /// QEMU's `pc` of the x86-64 target.
+    #[default]
+    Pc,
+    /// QEMU's `q35` of the x86-64 target: a PC with PCI Express.
+    Q35,
+    /// QEMU's `pseries` of the ppc64 target.
+    Pseries,
+}
+
+impl Board {
+    fn name(self) -> &'static str {
+        match self {
+            Board::Pc => "pc",
+            Board::Q35 => "q35",
+            Board::Pseries => "pseries",
+        }
+    }
+}
+
 /// A machine to be started: a bare PC without firmware, disks or display, in a temporary folder
 /// of its own, which is also its working directory.
 ///
@@ -42,6 +64,7 @@ const QTEST_SOCKET: &str = "qtest.sock";
 #[must_use = "call start()"]
 pub struct Qemu {
     binary: QemuBinary,
+    board: Board,
     arguments: Vec<String>,
     memory: Option<String>,
     prepare: Option<fn(&Path) -> io::Result<()>>,
@@ -54,12 +77,19 @@ impl Qemu {
     pub fn new(binary: &QemuBinary) -> Qemu {
         Qemu {
             binary: binary.clone(),
+            board: Board::default(),
             arguments: Vec::new(),
             memory: None,
             prepare: None,
             monitors: Vec::new(),
             dialled: Vec::new(),
         }
+    }
+
+    /// Another kind of machine. Its program has to stand beside the binary's.
+    pub fn board(mut self, board: Board) -> Qemu {
+        self.board = board;
+        self
     }
 
     /// Adds one argument.
@@ -122,7 +152,7 @@ impl Qemu {
         let control = listen(&folder.path().join(CONTROL_SOCKET))?;
         let qtest = listen(&folder.path().join(QTEST_SOCKET))?;
         let arguments = self.command_line();
-        let mut command = Command::new(&self.binary.path);
+        let mut command = Command::new(self.program());
         command.args(&arguments).current_dir(folder.path());
         let mut process = Process::start(&mut command)?;
         match connect(&mut process, &control, &qtest) {
@@ -147,11 +177,26 @@ impl Qemu {
         }
     }
 
+    fn program(&self) -> PathBuf {
+        match self.board {
+            // It may have any name.
+            Board::Pc | Board::Q35 => self.binary.path.clone(),
+            Board::Pseries => self.binary.path.with_file_name("qemu-system-ppc64"),
+        }
+    }
+
     fn command_line(&self) -> Vec<String> {
         let memory = self.memory.as_deref().unwrap_or("64M");
         let mut line = strings(&["-nodefaults", "-no-user-config", "-display", "none"]);
         line.extend(strings(&[
-            "-M", "pc", "-accel", "tcg", "-m", memory, "-bios", "halt.rom",
+            "-M",
+            self.board.name(),
+            "-accel",
+            "tcg",
+            "-m",
+            memory,
+            "-bios",
+            "halt.rom",
         ]));
         line.extend(["-qmp".to_owned(), format!("unix:{CONTROL_SOCKET}")]);
         line.extend(["-qtest".to_owned(), format!("unix:{QTEST_SOCKET}")]);

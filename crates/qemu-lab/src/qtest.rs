@@ -128,6 +128,20 @@ impl Qtest {
             .ok_or_else(|| LabError::Unexpected(format!("qtest read {size} bytes as {reply}")))
     }
 
+    /// Calls a service of a pSeries machine's firmware. Arguments and results are so many 32-bit
+    /// numbers, big endian, at an address each.
+    pub fn rtas(
+        &mut self,
+        service: &str,
+        (arguments, arguments_at): (u32, u64),
+        (results, results_at): (u32, u64),
+    ) -> Result<(), LabError> {
+        self.request(&format!(
+            "rtas {service} {arguments} {arguments_at:#x} {results} {results_at:#x}"
+        ))
+        .map(drop)
+    }
+
     /// Fills memory with a byte.
     pub fn memset(&mut self, address: u64, size: u64, value: u8) -> Result<(), LabError> {
         self.request(&format!("memset {address:#x} {size:#x} {value:#x}"))

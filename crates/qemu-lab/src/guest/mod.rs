@@ -1,7 +1,9 @@
 //! Counterparts of QEMU: what a guest's drivers do, over qtest, and a viewer of its console.
 
 pub(crate) mod ide;
+mod oaep;
 pub(crate) mod pci;
 pub(crate) mod power;
+pub(crate) mod spice;
 pub(crate) mod virtio;
 pub(crate) mod vnc;

@@ -48,7 +48,7 @@ pub(super) const RECIPES: &[Recipe] = &[
     ),
 ];
 
-fn migrate(machine: &mut Machine, uri: &str) -> Result<(), LabError> {
+pub(super) fn migrate(machine: &mut Machine, uri: &str) -> Result<(), LabError> {
     let events = json!({ "capabilities": [{ "capability": "events", "state": true }] });
     machine.execute("migrate-set-capabilities", events)?;
     machine.execute("migrate", json!({ "uri": uri })).map(drop)

@@ -8,7 +8,7 @@ use std::{io, path::Path};
 
 use serde_json::Value;
 
-use crate::{LabError, LabEvent, Machine, Qemu, QemuBinary, Version};
+use crate::{Board, LabError, LabEvent, Machine, Qemu, QemuBinary, Version};
 
 mod block_errors;
 mod block_jobs;
@@ -18,8 +18,10 @@ mod devices;
 mod guest;
 mod migration;
 mod power;
+mod pseries;
 mod quorum;
 mod run_state;
+mod spice;
 mod virtio;
 mod watchdog;
 
@@ -30,6 +32,8 @@ pub struct Recipe {
     pub name: &'static str,
     /// Arguments beside those of every lab machine.
     pub arguments: &'static [&'static str],
+    /// The machine it is for.
+    pub board: Board,
     /// Memory as `-m` takes it, if 64 MiB without slots will not do.
     pub memory: Option<&'static str>,
     /// Makes the files the arguments name.
@@ -43,6 +47,8 @@ pub struct Recipe {
     pub exits: bool,
     /// The first version it works on.
     pub since: Version,
+    /// The first version it no longer works on, if there is one.
+    pub before: Option<Version>,
 }
 
 impl Recipe {
@@ -56,12 +62,14 @@ impl Recipe {
         Recipe {
             name,
             arguments,
+            board: Board::Pc,
             memory: None,
             files: |_| Ok(()),
             run,
             expects,
             exits: false,
             since: Version::new(7, 2),
+            before: None,
         }
     }
 
@@ -86,6 +94,19 @@ impl Recipe {
         }
     }
 
+    /// It needs another machine.
+    pub(crate) const fn board(self, board: Board) -> Recipe {
+        Recipe { board, ..self }
+    }
+
+    /// It needs an older QEMU.
+    pub(crate) const fn before(self, major: u16, minor: u16) -> Recipe {
+        Recipe {
+            before: Some(Version::new(major, minor)),
+            ..self
+        }
+    }
+
     /// It needs a newer QEMU.
     pub(crate) const fn since(self, major: u16, minor: u16) -> Recipe {
         Recipe {
@@ -105,12 +126,13 @@ impl Recipe {
     /// Whether this QEMU can do it.
     #[must_use]
     pub fn works_on(&self, version: Version) -> bool {
-        version >= self.since
+        version >= self.since && self.before.is_none_or(|before| version < before)
     }
 
     /// The machine for it, not started yet: a test may add monitors of its own.
     pub fn machine(&self, binary: &QemuBinary) -> Qemu {
         let machine = Qemu::new(binary)
+            .board(self.board)
             .args(self.arguments.iter().copied())
             .files(self.files);
         match self.memory {
@@ -144,8 +166,10 @@ pub fn all() -> impl Iterator<Item = &'static Recipe> {
         guest::RECIPES,
         watchdog::RECIPES,
         devices::RECIPES,
+        pseries::RECIPES,
         virtio::RECIPES,
         connections::RECIPES,
+        spice::RECIPES,
         block_jobs::RECIPES,
         block_errors::RECIPES,
         block_nodes::RECIPES,
