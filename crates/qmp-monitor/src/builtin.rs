@@ -3,7 +3,8 @@
 use qmp_events::{EventKind, Version};
 use qmp_protocol::monitor::{Arguments, Object, Personality, Value};
 
-use crate::commands::{CommandInfo, CommandResult};
+use crate::commands::{ArgumentKind, CommandInfo, CommandResult};
+use crate::schema;
 
 /// Answers what a monitor knows of itself: version, commands, events, and name and uuid if given.
 #[derive(Debug)]
@@ -20,6 +21,9 @@ pub(crate) struct Builtins {
 /// First release without `query-events`.
 const QUERY_EVENTS_REMOVED: Version = Version::new(6, 0);
 
+/// First release with `query-qmp-schema`.
+const QUERY_QMP_SCHEMA_SINCE: Version = Version::new(2, 5);
+
 impl Builtins {
     /// The commands, together with those of the embedder; of two with one name the embedder's is meant.
     pub(crate) fn new(
@@ -28,9 +32,12 @@ impl Builtins {
         uuid: Option<String>,
         embedder: Vec<CommandInfo>,
     ) -> Self {
-        let mut names = vec!["qmp_capabilities", "query-version", "query-commands"];
+        let mut names = vec!["query-version", "query-commands"];
         if personality.version < QUERY_EVENTS_REMOVED {
             names.push("query-events");
+        }
+        if personality.version >= QUERY_QMP_SCHEMA_SINCE {
+            names.push("query-qmp-schema");
         }
         if name.is_some() {
             names.push("query-name");
@@ -38,7 +45,8 @@ impl Builtins {
         if uuid.is_some() {
             names.push("query-uuid");
         }
-        let mut commands: Vec<CommandInfo> = names.into_iter().map(CommandInfo::new).collect();
+        let mut commands = vec![negotiation(personality.oob)];
+        commands.extend(names.into_iter().map(CommandInfo::new));
         commands.retain(|info| embedder.iter().all(|own| own.name != info.name));
         let own = commands.len();
         commands.extend(embedder);
@@ -82,10 +90,20 @@ impl Builtins {
                         .map(|facts| facts.name),
                 )
             }
+            "query-qmp-schema" => schema::describe(self.personality.version, &self.commands),
             "query-name" => Object::new().with_some("name", self.name.as_deref()).into(),
             "query-uuid" => Object::new().with_some("UUID", self.uuid.as_deref()).into(),
             _ => Object::new().into(),
         })
+    }
+}
+
+/// The command that begins every session. What it enables came with out-of-band execution.
+fn negotiation(oob: bool) -> CommandInfo {
+    let command = CommandInfo::new("qmp_capabilities").without_return();
+    match oob {
+        true => command.with_optional("enable", ArgumentKind::Words(vec!["oob".to_owned()])),
+        false => command,
     }
 }
 

@@ -32,13 +32,79 @@ pub struct CommandInfo {
     pub name: String,
     /// It may be executed out of band.
     pub oob: bool,
+    /// Its arguments, as `query-qmp-schema` tells them; checking them is up to the command.
+    pub arguments: Vec<ArgumentInfo>,
+    /// What it returns is always `{}`; else `query-qmp-schema` says `any`.
+    pub returns_nothing: bool,
+}
+
+/// One argument of a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ArgumentInfo {
+    /// Its name.
+    pub name: String,
+    /// What may stand there.
+    pub kind: ArgumentKind,
+    /// It may be left out.
+    pub optional: bool,
+}
+
+/// The type of an argument.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ArgumentKind {
+    /// A string.
+    String,
+    /// A whole number.
+    Int,
+    /// Any number.
+    Number,
+    /// `true` or `false`.
+    Bool,
+    /// A list of some of these words.
+    Words(Vec<String>),
+    /// Any JSON value.
+    Any,
 }
 
 impl CommandInfo {
     /// A command that is executed in order.
     pub fn new(name: impl Into<String>) -> Self {
-        let name = name.into();
-        Self { name, oob: false }
+        Self {
+            name: name.into(),
+            oob: false,
+            arguments: Vec::new(),
+            returns_nothing: false,
+        }
+    }
+
+    /// It has this argument, always.
+    #[must_use]
+    pub fn with_argument(self, name: &str, kind: ArgumentKind) -> Self {
+        self.with(name, kind, false)
+    }
+
+    /// It has this argument, which may be left out.
+    #[must_use]
+    pub fn with_optional(self, name: &str, kind: ArgumentKind) -> Self {
+        self.with(name, kind, true)
+    }
+
+    /// It returns `{}`, always.
+    #[must_use]
+    pub fn without_return(mut self) -> Self {
+        self.returns_nothing = true;
+        self
+    }
+
+    fn with(mut self, name: &str, kind: ArgumentKind, optional: bool) -> Self {
+        self.arguments.push(ArgumentInfo {
+            name: name.to_owned(),
+            kind,
+            optional,
+        });
+        self
     }
 
     /// It may be executed out of band as well.

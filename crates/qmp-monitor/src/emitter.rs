@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use qmp_events::{DecodeError, Envelope, Event, EventKind, Message, Timestamp, json};
-use qmp_protocol::monitor::{LimitKey, Personality, Ticket};
+use qmp_protocol::monitor::{LatchKey, LimitKey, Personality, Ticket};
 
 use crate::commands::CommandResult;
 use crate::hub::{Hub, Outgoing, SessionId, Stats};
@@ -49,12 +49,9 @@ impl Emitter {
 
     /// An event happened at the time it says. A stamp it lacks is not added.
     pub fn emit_message(&self, message: &Message<'_>) {
-        let limit = message.event.kind().and_then(|kind| {
-            let data = self.key_data(kind, || message.event.data_json());
-            LimitKey::of(kind, data.as_deref(), self.shared.personality.version)
-        });
-        let line = message.encode();
-        self.emit_outgoing(Outgoing { line, limit });
+        let kind = message.event.kind();
+        let data = kind.and_then(|kind| self.key_data(kind, || message.event.data_json()));
+        self.emit_outgoing(self.outgoing(kind, data.as_deref(), message.encode()));
     }
 
     /// An event given as the JSON text of its message, such as a line of a recording. Members stay as they
@@ -64,10 +61,23 @@ impl Emitter {
     /// The text is no event.
     pub fn emit_text(&self, text: &str) -> Result<(), DecodeError> {
         let event = Envelope::read(text)?;
-        let limit = EventKind::from_name(&event.name)
-            .and_then(|kind| LimitKey::of(kind, event.data, self.shared.personality.version));
-        let line = json::compact(text);
-        self.emit_outgoing(Outgoing { line, limit });
+        let kind = EventKind::from_name(&event.name);
+        self.emit_outgoing(self.outgoing(kind, event.data, json::compact(text)));
+        Ok(())
+    }
+
+    /// As [`Emitter::emit_text`], but sent at once, whatever was sent before: for what has passed a rate
+    /// limit already, as a recording has.
+    ///
+    /// # Errors
+    /// The text is no event.
+    pub fn emit_unlimited(&self, text: &str) -> Result<(), DecodeError> {
+        Envelope::read(text)?;
+        self.emit_outgoing(Outgoing {
+            line: json::compact(text),
+            limit: None,
+            latch: None,
+        });
         Ok(())
     }
 
@@ -106,6 +116,16 @@ impl Emitter {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A line with what may hold it back.
+    fn outgoing(&self, kind: Option<EventKind>, data: Option<&str>, line: String) -> Outgoing {
+        let version = self.shared.personality.version;
+        Outgoing {
+            line,
+            limit: kind.and_then(|kind| LimitKey::of(kind, data, version)),
+            latch: kind.and_then(|kind| LatchKey::of(kind, data)),
+        }
+    }
+
     fn emit_outgoing(&self, event: Outgoing) {
         let mut hub = self.hub();
         let due = hub.poll_timeout();
@@ -119,11 +139,13 @@ impl Emitter {
 
     /// The event's data, but only if its limit asks for it: printing it twice is not free.
     fn key_data(&self, kind: EventKind, data: impl FnOnce() -> Option<String>) -> Option<String> {
-        let limit = kind.facts().limit_at(self.shared.personality.version)?;
-        match (limit.key, limit.except) {
-            (None, None) => None,
-            _ => data(),
+        let facts = kind.facts();
+        let limit = facts.limit_at(self.shared.personality.version);
+        let keyed = limit.is_some_and(|limit| limit.key.is_some() || limit.except.is_some());
+        if keyed || facts.latch.is_some() {
+            return data();
         }
+        None
     }
 }
 

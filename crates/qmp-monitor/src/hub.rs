@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use qmp_protocol::CommandError;
 use qmp_protocol::monitor::{
-    Admission, Ended, LimitKey, Limiter, MonitorSession, Personality, Request, Ticket, Value,
+    Admission, Ended, LatchKey, Latches, LimitKey, Limiter, MonitorSession, Personality, Rearm,
+    Request, Ticket, Value,
 };
 
 /// Names one session of a [`Hub`]; never used twice.
@@ -20,6 +21,8 @@ pub struct Outgoing {
     pub line: String,
     /// The rate limit it falls under in the emulated release; `None`: sent at once.
     pub limit: Option<LimitKey>,
+    /// What it is about if it is sent once only, until a command re-arms it; `None`: each time.
+    pub latch: Option<LatchKey>,
 }
 
 /// What became of the events of one machine.
@@ -31,12 +34,14 @@ pub struct Stats {
     pub sent: u64,
     /// Of them never sent, because a newer one replaced them while they were held.
     pub replaced: u64,
+    /// Of them never sent, because one of their kind was and no command has re-armed it since.
+    pub latched: u64,
 }
 
 impl Stats {
     /// Events held back at this moment.
     pub fn held(&self) -> u64 {
-        self.emitted - self.sent - self.replaced
+        self.emitted - self.sent - self.replaced - self.latched
     }
 }
 
@@ -46,6 +51,9 @@ pub struct Hub {
     personality: Personality,
     output_max_bytes: Option<usize>,
     limiter: Limiter<String>,
+    latches: Latches,
+    /// What running commands re-arm if they succeed.
+    rearming: BTreeMap<(SessionId, Ticket), Rearm>,
     sessions: BTreeMap<SessionId, MonitorSession>,
     connected: u64,
     /// The in-band command being run; there is one at a time for the whole machine.
@@ -62,6 +70,8 @@ impl Hub {
             personality,
             output_max_bytes: None,
             limiter: Limiter::default(),
+            latches: Latches::default(),
+            rearming: BTreeMap::new(),
             sessions: BTreeMap::new(),
             connected: 0,
             running: None,
@@ -116,6 +126,10 @@ impl Hub {
     pub fn emit(&mut self, now: Instant, event: Outgoing) -> bool {
         let mut any = self.handle_timeout(now);
         self.stats.emitted += 1;
+        if event.latch.is_some_and(|key| !self.latches.admit(key)) {
+            self.stats.latched += 1;
+            return any;
+        }
         let admission = match event.limit {
             Some(key) => self.limiter.admit(now, key, event.line),
             None => Admission::Send(event.line),
@@ -165,6 +179,9 @@ impl Hub {
             if !request.oob {
                 self.running = Some((id, request.ticket));
             }
+            if let Some(rearm) = Rearm::of(&request.name, &request.arguments) {
+                self.rearming.insert((id, request.ticket), rearm);
+            }
             self.last_served = id;
             return Some((id, request));
         }
@@ -175,6 +192,10 @@ impl Hub {
     pub fn reply(&mut self, id: SessionId, ticket: Ticket, result: Result<Value, CommandError>) {
         if self.running == Some((id, ticket)) {
             self.running = None;
+        }
+        let rearm = self.rearming.remove(&(id, ticket));
+        if let Some(rearm) = rearm.filter(|_| result.is_ok()) {
+            self.latches.rearm(&rearm);
         }
         if let Some(session) = self.sessions.get_mut(&id) {
             session.reply(ticket, result);

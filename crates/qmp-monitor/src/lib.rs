@@ -61,10 +61,12 @@ pub mod limits;
 mod listener;
 mod monitor;
 mod observer;
+mod schema;
 mod waker;
 
 pub use commands::{
-    Answer, Call, CommandInfo, CommandResult, CommandTable, Commands, Reply, generic_error,
+    Answer, ArgumentInfo, ArgumentKind, Call, CommandInfo, CommandResult, CommandTable, Commands,
+    Reply, generic_error,
 };
 pub use driver::Driver;
 pub use emitter::Emitter;

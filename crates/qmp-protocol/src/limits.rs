@@ -59,6 +59,9 @@ pub const CLIENT_KEYWORD_ERROR_MAX_BYTES: usize = 1023;
 /// beyond it.
 pub const LIMITER_SLOTS_MAX: usize = 1024;
 
+/// The most cards and nodes of which [`crate::monitor::Latches`] remembers that they were told of.
+pub const LATCHES_MAX: usize = 4096;
+
 /// The most bytes of a client that a monitor session keeps unparsed behind a running command.
 pub const MONITOR_INPUT_MAX_BYTES: usize = 1 << 20;
 

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use qmp_events::vocabulary::{BalloonChange, Stop};
+use qmp_events::vocabulary::{BalloonChange, NicRxFilterChanged, Stop};
 use qmp_events::{EventKind, Message, Timestamp, Version};
-use qmp_monitor::{Hub, Monitor, Outgoing, Personality};
+use qmp_monitor::{CommandTable, Hub, Monitor, Outgoing, Personality, Value, generic_error};
 use qmp_protocol::monitor::LimitKey;
 
 use crate::client::Client;
@@ -120,6 +120,7 @@ fn the_limiter_works_with_nobody_connected() {
     let event = |line: &str| Outgoing {
         line: line.to_owned(),
         limit: LimitKey::of(EventKind::BalloonChange, Some("{\"actual\": 1}"), version),
+        latch: None,
     };
     assert!(!hub.emit(start, event("first")), "nobody hears it");
     hub.emit(start, event("second"));
@@ -133,4 +134,54 @@ fn the_limiter_works_with_nobody_connected() {
     assert!(hub.handle_timeout(due));
     let output = hub.session(id).unwrap().output().to_vec();
     assert!(output.ends_with(b"{\"return\": {}}\r\nsecond\r\n"));
+}
+
+/// QEMU tells of a card once, and again only after somebody has read its filter.
+#[test]
+fn a_latched_event_comes_once_for_each_query() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("qmp.sock");
+    let commands = CommandTable::new().with("query-rx-filter", |call| {
+        let mut arguments = call.arguments();
+        let name = arguments.optional_string("name")?;
+        arguments.finish()?;
+        match name {
+            Some("nowhere") => Err(generic_error("invalid net client name: nowhere")),
+            _ => Ok(Value::Array(Vec::new())),
+        }
+    });
+    let monitor = Monitor::builder().commands(commands).listen_unix(&path);
+    let monitor = monitor.build().unwrap();
+    let mut client = Client::ready(&path);
+    let change = |name: &'static str| {
+        monitor.emit(NicRxFilterChanged {
+            name: Some(name.into()),
+            path: format!("/machine/peripheral/{name}/virtio-backend").into(),
+            ..NicRxFilterChanged::default()
+        });
+    };
+    change("a");
+    change("a");
+    change("b");
+    for name in ["a", "b"] {
+        assert!(client.line().contains(&format!("\"name\": \"{name}\"")));
+    }
+    let filter =
+        |name| format!(r#"{{"execute": "query-rx-filter", "arguments": {{"name": "{name}"}}}}"#);
+    assert!(
+        client
+            .ask(&filter("nowhere"))
+            .contains("invalid net client")
+    );
+    change("a");
+    assert_eq!(client.ask(&filter("b")), r#"{"return": []}"#);
+    change("a");
+    change("b");
+    assert!(client.line().contains(r#""name": "b""#));
+    client.ask(r#"{"execute": "query-rx-filter"}"#);
+    change("a");
+    assert!(client.line().contains(r#""name": "a""#));
+    let stats = monitor.stats();
+    assert_eq!((stats.emitted, stats.sent, stats.latched), (7, 4, 3));
+    assert_eq!(stats.held(), 0);
 }

@@ -181,7 +181,7 @@ pub enum Ended<E> {
 }
 
 /// The text of a member at the top of `data`.
-fn text_member(data: &str, wanted: &str) -> Option<Box<str>> {
+pub(super) fn text_member(data: &str, wanted: &str) -> Option<Box<str>> {
     let mut reader = Reader::new(data);
     let mut members = reader.object().ok()?;
     while let Some(key) = members.next(&mut reader).ok()? {

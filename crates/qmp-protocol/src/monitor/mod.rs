@@ -2,6 +2,7 @@
 //!
 //! * [`Limiter`]: which events are sent at once, which are held back, which are never sent. One per
 //!   machine, before the fan-out.
+//! * [`Latches`]: events that are sent once, until a command asks for the next.
 //! * [`MonitorSession`]: one client's conversation: greeting, negotiation, commands, replies, events.
 //! * [`Parser`]: QEMU's input dialect, as a session uses it.
 //! * [`Value`], [`Object`], [`Arguments`]: what commands are asked and answered with.
@@ -26,6 +27,7 @@
 
 mod arguments;
 mod builder;
+mod latch;
 mod leftover;
 mod lexer;
 mod limiter;
@@ -39,6 +41,7 @@ mod session;
 mod value;
 
 pub use arguments::Arguments;
+pub use latch::{LatchKey, Latches, Rearm};
 pub use limiter::{Admission, Ended, LimitKey, Limiter};
 pub use parser::{ParseError, Parser};
 pub use personality::Personality;
