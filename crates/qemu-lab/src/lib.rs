@@ -27,6 +27,10 @@ pub mod recipes;
 pub use binary::{QEMUS_VARIABLE, QemuBinary, REQUIRED, Version, installed, qemu};
 pub use error::LabError;
 pub use files::{write_corrupt_qcow2, write_raw_image};
+pub use guest::{
+    ide,
+    virtio::{DEVICE_CONFIG, Legacy},
+};
 pub use machine::Machine;
 pub use monitor::LabEvent;
 pub use qemu::{Board, Qemu};

@@ -17,24 +17,24 @@ const FIRST_BY_SECTOR: u8 = 0xE0;
 const WORDS_PER_SECTOR: usize = 256;
 
 /// Starts reading one sector.
-pub(crate) fn read(qtest: &mut Qtest, sector: u8) -> Result<(), LabError> {
+pub fn read(qtest: &mut Qtest, sector: u8) -> Result<(), LabError> {
     command(qtest, sector, 0x20)
 }
 
 /// Writes one sector of zeros.
-pub(crate) fn write(qtest: &mut Qtest, sector: u8) -> Result<(), LabError> {
+pub fn write(qtest: &mut Qtest, sector: u8) -> Result<(), LabError> {
     command(qtest, sector, 0x30)?;
     (0..WORDS_PER_SECTOR).try_for_each(|_| qtest.outw(DATA, 0))
 }
 
 /// Starts flushing the disk's cache.
-pub(crate) fn flush(qtest: &mut Qtest) -> Result<(), LabError> {
+pub fn flush(qtest: &mut Qtest) -> Result<(), LabError> {
     qtest.outb(DRIVE, FIRST_BY_SECTOR)?;
     qtest.outb(COMMAND, 0xE7)
 }
 
 /// Waits until the disk has done what it was told: it ignores commands while it is busy.
-pub(crate) fn settle(qtest: &mut Qtest) -> Result<(), LabError> {
+pub fn settle(qtest: &mut Qtest) -> Result<(), LabError> {
     const BUSY_OR_WANTS_DATA: u8 = 0x88;
     let deadline = Instant::now() + REPLY_TIMEOUT;
     while qtest.inb(COMMAND)? & BUSY_OR_WANTS_DATA != 0 {

@@ -1,6 +1,6 @@
 //! Counterparts of QEMU: what a guest's drivers do, over qtest, and a viewer of its console.
 
-pub(crate) mod ide;
+pub mod ide;
 mod oaep;
 pub(crate) mod pci;
 pub(crate) mod power;

@@ -35,10 +35,8 @@ impl State {
 /// The commands.
 pub(crate) struct Emulated {
     state: State,
-    /// QEMU 7.2 told of single-stepping in `query-status`.
-    singlestep: bool,
-    /// Where `migrate-pause` is possible, in this release's words.
-    pausable: &'static str,
+    /// QEMU 7.2, not 10.0.
+    old: bool,
 }
 
 /// Ends the slow command; only the test sends it, out of band.
@@ -68,15 +66,7 @@ const COMMANDS: &[&str] = &[
 impl Emulated {
     pub(crate) fn new(version: &str, state: State) -> Self {
         let old = version.starts_with("7.");
-        let pausable = match old {
-            true => "postcopy-active state",
-            false => "postcopy-active or postcopy-recover state",
-        };
-        Self {
-            state,
-            singlestep: old,
-            pausable,
-        }
+        Self { state, old }
     }
 
     fn run(&self, call: &Call<'_>) -> CommandResult {
@@ -91,6 +81,14 @@ impl Emulated {
             "device_del" => {
                 let id = arguments.string("id")?;
                 arguments.finish()?;
+                if id.is_empty() {
+                    let kind = if self.old {
+                        "a hotpluggable device"
+                    } else {
+                        "a device"
+                    };
+                    return Err(generic_error(format!(" is not {kind}")));
+                }
                 Err(error(
                     ErrorClass::DeviceNotFound,
                     format!("Device '{id}' not found"),
@@ -113,10 +111,12 @@ impl Emulated {
             }
             "migrate-pause" => {
                 arguments.finish()?;
-                let desc = format!(
-                    "migrate-pause is currently only supported during {}",
-                    self.pausable
-                );
+                let states = match self.old {
+                    true => "postcopy-active",
+                    false => "postcopy-active or postcopy-recover",
+                };
+                let desc =
+                    format!("migrate-pause is currently only supported during {states} state");
                 Err(generic_error(desc))
             }
             RELEASE => {
@@ -146,7 +146,8 @@ impl Emulated {
                     (false, true) => "prelaunch",
                     (false, false) => "paused",
                 };
-                let singlestep = self.singlestep.then_some(false);
+                // The older one told of single-stepping.
+                let singlestep = self.old.then_some(false);
                 Object::new()
                     .with("running", running)
                     .with_some("singlestep", singlestep)

@@ -12,17 +12,17 @@ const QUEUE_SELECT: u16 = BASE + 0xE;
 const QUEUE_NOTIFY: u16 = BASE + 0x10;
 const STATUS: u16 = BASE + 0x12;
 /// The registers that are the device's own, without interrupt vectors.
-pub(crate) const DEVICE_CONFIG: u16 = BASE + 0x14;
+pub const DEVICE_CONFIG: u16 = BASE + 0x14;
 
 /// A device that was switched on.
 #[derive(Debug)]
-pub(crate) struct Legacy {
+pub struct Legacy {
     queues: Vec<Queue>,
 }
 
 impl Legacy {
     /// Maps the device in `slot`, acknowledges `features`, gives it its first `queues` queues.
-    pub(crate) fn start(
+    pub fn start(
         qtest: &mut Qtest,
         slot: u8,
         features: u32,
@@ -41,12 +41,7 @@ impl Legacy {
     }
 
     /// Hands `bytes` to a queue, with one byte for the device to answer in.
-    pub(crate) fn send(
-        &mut self,
-        qtest: &mut Qtest,
-        queue: u16,
-        bytes: &[u8],
-    ) -> Result<(), LabError> {
+    pub fn send(&mut self, qtest: &mut Qtest, queue: u16, bytes: &[u8]) -> Result<(), LabError> {
         let found = self.queues.get_mut(usize::from(queue));
         found
             .ok_or_else(|| LabError::Unexpected(format!("no virtio queue {queue}")))?

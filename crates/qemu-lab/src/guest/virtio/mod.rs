@@ -3,7 +3,7 @@
 mod legacy;
 mod modern;
 
-pub(crate) use legacy::{DEVICE_CONFIG, Legacy};
+pub use legacy::{DEVICE_CONFIG, Legacy};
 pub(crate) use modern::Modern;
 
 use crate::{LabError, Qtest};
