@@ -119,25 +119,32 @@ fn no_folder(folder: &Path, error: &io::Error) -> Failure {
     ))
 }
 
-/// What to try on the journal, to be copied into a shell.
+/// What to try on the journal, to be copied into a shell: the program as it was called this time,
+/// since it may be in no folder of `PATH`.
 fn next_steps(journal: &Path) -> String {
-    let journal = journal.display().to_string();
-    let journal = match journal
-        .chars()
-        .all(|c| c.is_ascii_alphanumeric() || "/._-+".contains(c))
-    {
-        true => journal,
-        false => format!("'{}'", journal.replace('\'', "'\\''")),
-    };
+    let journal = shell_word(&journal.display().to_string());
+    let program = std::env::args()
+        .next()
+        .unwrap_or_else(|| "qwatch".to_owned());
+    let qwatch = shell_word(&program);
     format!(
         "\nThe day is over; its journal stays at {journal}. Try:\n\
-         \n  qwatch history --journal {journal} --machine db\
-         \n  qwatch history --journal {journal} --event 'BLOCK_JOB_*' --json\
-         \n  qwatch history --journal {journal} --where 'event == \"BLOCK_JOB_COMPLETED\" && has(data.error)'\
-         \n  qwatch status --journal {journal}\
-         \n  qwatch events BLOCK_IO_ERROR\
+         \n  {qwatch} history --journal {journal} --machine db\
+         \n  {qwatch} history --journal {journal} --event 'BLOCK_JOB_*' --json\
+         \n  {qwatch} history --journal {journal} --where 'event == \"BLOCK_JOB_COMPLETED\" && has(data.error)'\
+         \n  {qwatch} status --journal {journal}\
+         \n  {qwatch} events BLOCK_IO_ERROR\
          \n  sqlite3 {journal} 'select machine, event, count(*) from events group by 1, 2'\n"
     )
+}
+
+/// Quoted for a shell if it has to be.
+fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
+    match word.chars().all(plain) && !word.is_empty() {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    }
 }
 
 /// Standard output: chapters and records.

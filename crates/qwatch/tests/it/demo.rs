@@ -94,11 +94,7 @@ fn expected() -> Vec<(&'static str, &'static str)> {
 fn people_get_chapters_and_what_to_try_next() {
     let (said, folder) = play(&["--utc"]);
     assert!(said.out.contains("\n08:00  Four machines"), "{}", said.out);
-    let next: Vec<&str> = said
-        .out
-        .lines()
-        .filter_map(|l| l.strip_prefix("  qwatch "))
-        .collect();
+    let next: Vec<&str> = said.out.lines().filter_map(arguments_to_qwatch).collect();
     assert!(next.len() >= 4, "{}", said.out);
     for line in next {
         // As a shell would take it apart: the arguments quoted here hold no quotes themselves.
@@ -119,6 +115,14 @@ fn people_get_chapters_and_what_to_try_next() {
     let again = run(&["demo", "--keep", &keep]);
     assert_eq!(again.code, 2);
     assert!(again.err.contains("exists already"), "{}", again.err);
+}
+
+/// What follows the program, quoted or not, in a line to be copied into a shell.
+fn arguments_to_qwatch(line: &str) -> Option<&str> {
+    let line = line.strip_prefix("  ")?;
+    let line = line.strip_prefix('\'').unwrap_or(line);
+    let line = line.strip_prefix(env!("CARGO_BIN_EXE_qwatch"))?;
+    line.strip_prefix('\'').unwrap_or(line).strip_prefix(' ')
 }
 
 #[test]
