@@ -6,6 +6,7 @@ mod decode;
 mod demo;
 mod help;
 mod journal;
+mod matrix;
 mod peers;
 mod real;
 mod record;
