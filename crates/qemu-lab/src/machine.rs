@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
-    LabError, LabEvent, Qtest, Version,
+    LabError, LabEvent, Qemu, QemuBinary, Qtest, Version,
     limits::{EXIT_TIMEOUT, REPORT_LINES_MAX},
     monitor::Monitor,
     process::Process,
@@ -24,7 +24,7 @@ use crate::{
 /// because a test failed, its [report](Machine::report) is printed first.
 #[derive(Debug)]
 pub struct Machine {
-    pub(crate) version: Version,
+    pub(crate) binary: QemuBinary,
     pub(crate) arguments: Vec<String>,
     pub(crate) monitor: Monitor,
     pub(crate) qtest: Qtest,
@@ -37,7 +37,12 @@ impl Machine {
     /// The version of its QEMU.
     #[must_use]
     pub fn version(&self) -> Version {
-        self.version
+        self.binary.version
+    }
+
+    /// A second machine of the same QEMU, without what makes this one special.
+    pub fn another(&self) -> Qemu {
+        Qemu::new(&self.binary)
     }
 
     /// QEMU's process id.
@@ -195,7 +200,11 @@ impl Machine {
         let transcript = String::from_utf8_lossy(&captured);
         let lines: Vec<&str> = transcript.lines().collect();
         let hidden = lines.len().saturating_sub(REPORT_LINES_MAX);
-        let mut report = format!("QEMU {}: qemu {}\n", self.version, self.arguments.join(" "));
+        let mut report = format!(
+            "QEMU {}: qemu {}\n",
+            self.version(),
+            self.arguments.join(" ")
+        );
         // Writing to a string cannot fail.
         let _ = writeln!(
             report,

@@ -157,7 +157,7 @@ impl Qemu {
         let mut process = Process::start(&mut command)?;
         match connect(&mut process, &control, &qtest) {
             Ok((monitor, qtest)) => Ok(Machine {
-                version: self.binary.version,
+                binary: self.binary,
                 arguments,
                 monitor,
                 qtest,

@@ -4,7 +4,7 @@
 
 use std::{io, path::Path};
 
-use super::Recipe;
+use super::{BURST, Recipe};
 use crate::{LabError, Machine, guest::ide, write_corrupt_qcow2, write_raw_image};
 
 const FAILING_SECTOR: u8 = 8;
@@ -110,6 +110,42 @@ pub(super) const RECIPES: &[Recipe] = &[
         ],
     )
     .files(|folder| write_corrupt_qcow2(folder, "corrupt.img")),
+    // Up to 9.1 each is told, later the first and the last.
+    Recipe::new(
+        "BLOCK_IO_ERROR.burst",
+        READ_REPORT,
+        |machine| {
+            for _ in 0..BURST {
+                ide::read(machine.qtest(), FAILING_SECTOR)?;
+                ide::settle(machine.qtest())?;
+            }
+            // Whatever was sent before this reply has come.
+            machine.status().map(drop)
+        },
+        &[
+            "BLOCK_IO_ERROR action=report",
+            "BLOCK_IO_ERROR action=report",
+        ],
+    )
+    .files(disk),
+    // The guest's request is tried again and fails again. QEMU 10.0 tells the second failure a
+    // second later, after the STOP it led to.
+    Recipe::new(
+        "BLOCK_IO_ERROR.again",
+        READ_STOP,
+        |machine| {
+            ide::read(machine.qtest(), FAILING_SECTOR)?;
+            machine.event("STOP")?;
+            machine.run("cont")?;
+            machine.event("STOP")?;
+            machine.events_where("both errors", |events| {
+                let errors = events.iter().filter(|event| event.name == "BLOCK_IO_ERROR");
+                errors.count() == 2
+            })
+        },
+        &["BLOCK_IO_ERROR action=stop", "STOP", "RESUME", "STOP"],
+    )
+    .files(disk),
 ];
 
 fn write_then_flush(machine: &mut Machine) -> Result<(), LabError> {

@@ -13,6 +13,13 @@ const NODES: &[&str] = &[
     "-blockdev",
     "driver=raw,node-name=target,file.driver=file,file.filename=target.img",
 ];
+/// An image put on top of the source stays only if a device uses it.
+const DISK: &[&str] = &[
+    "-blockdev",
+    "driver=raw,node-name=source,file.driver=file,file.filename=source.img",
+    "-device",
+    "ide-hd,bus=ide.0,drive=source,id=hd0",
+];
 /// The first write to the target fails for lack of space.
 const FAILING_TARGET: &[&str] = &[
     "-blockdev",
@@ -134,6 +141,61 @@ pub(super) const RECIPES: &[Recipe] = &[
         ],
     )
     .files(small_images),
+    Recipe::new(
+        "BLOCK_JOB_COMPLETED.stream",
+        DISK,
+        |machine| {
+            overlay(machine)?;
+            let arguments = json!({ "job-id": "job0", "device": "overlay" });
+            machine.execute("block-stream", arguments).map(drop)
+        },
+        &["BLOCK_JOB_COMPLETED device=job0 type=stream len=1048576 offset=1048576"],
+    )
+    .files(small_images),
+    Recipe::new(
+        "BLOCK_JOB_COMPLETED.commit",
+        DISK,
+        |machine| {
+            overlay(machine)?;
+            let arguments = json!({ "job-id": "job0", "device": "overlay" });
+            machine.execute("block-commit", arguments)?;
+            machine.event("BLOCK_JOB_READY")?;
+            machine
+                .execute("block-job-complete", json!({ "device": "job0" }))
+                .map(drop)
+        },
+        &[
+            "BLOCK_JOB_READY device=job0 type=commit",
+            "BLOCK_JOB_COMPLETED device=job0 type=commit",
+        ],
+    )
+    .files(small_images),
+    // Without a policy the first error ends the job.
+    Recipe::new(
+        "BLOCK_JOB_COMPLETED.failed",
+        FAILING_TARGET,
+        |machine| backup(machine, 0),
+        &[
+            "BLOCK_JOB_ERROR device=job0 operation=write action=report",
+            "BLOCK_JOB_COMPLETED device=job0 type=backup len=1048576",
+        ],
+    )
+    .files(small_images),
+    Recipe::new(
+        "BLOCK_JOB_CANCELLED.mirror",
+        NODES,
+        |machine| {
+            mirror(machine, "report")?;
+            machine.event("BLOCK_JOB_READY")?;
+            let arguments = json!({ "device": "job0", "force": true });
+            machine.execute("block-job-cancel", arguments).map(drop)
+        },
+        &[
+            "BLOCK_JOB_READY device=job0",
+            "BLOCK_JOB_CANCELLED device=job0 type=mirror",
+        ],
+    )
+    .files(small_images),
 ];
 
 fn mirror(machine: &mut Machine, on_target_error: &str) -> Result<(), LabError> {
@@ -160,4 +222,14 @@ fn small_images(folder: &Path) -> io::Result<()> {
 fn large_images(folder: &Path) -> io::Result<()> {
     write_raw_image(folder, "source.img", 16, 0x5A)?;
     write_raw_image(folder, "target.img", 16, 0)
+}
+
+/// Puts an empty image on top of the source: new writes would go there.
+fn overlay(machine: &mut Machine) -> Result<(), LabError> {
+    let arguments = json!({
+        "node-name": "source", "snapshot-file": "overlay.img", "snapshot-node-name": "overlay",
+    });
+    machine
+        .execute("blockdev-snapshot-sync", arguments)
+        .map(drop)
 }

@@ -68,6 +68,21 @@ pub(super) const RECIPES: &[Recipe] = &[
         ],
     )
     .memory("64M,slots=2,maxmem=1G"),
+    Recipe::new(
+        "ACPI_DEVICE_OST.processor",
+        &["-smp", "1,maxcpus=2"],
+        |machine| {
+            let qtest = machine.qtest();
+            // The first write switches to the registers of QEMU 2.7 and later.
+            qtest.outb(0xAF00, 0)?;
+            qtest.outl(0xAF00, 0)?;
+            qtest.outb(0xAF05, 1)?;
+            qtest.outl(0xAF08, 3)?;
+            qtest.outb(0xAF05, 2)?;
+            qtest.outl(0xAF08, 132)
+        },
+        &["ACPI_DEVICE_OST info.slot=0 info.slot-type=CPU info.source=3 info.status=132"],
+    ),
 ];
 
 /// What a guest's ACPI does when it has taken a memory module into use.

@@ -1,6 +1,6 @@
 //! What a guest says about itself: panics, its clock.
 
-use super::Recipe;
+use super::{BURST, Recipe};
 use crate::{LabError, Machine};
 
 /// The paravirtual panic device's port and the bits a guest writes there.
@@ -59,6 +59,26 @@ pub(super) const RECIPES: &[Recipe] = &[
             machine.qtest().outb(0x71, 0x21)
         },
         &["RTC_CHANGE"],
+    ),
+    Recipe::new(
+        "RTC_CHANGE.burst",
+        &["-rtc", "base=2020-01-01T00:00:00"],
+        |machine| {
+            machine.qtest().outb(0x70, 9)?;
+            (0..BURST).try_for_each(|_| machine.qtest().outb(0x71, 0x21))
+        },
+        &["RTC_CHANGE", "RTC_CHANGE"],
+    ),
+    // An uncorrectable error of the processor's, while the guest takes no such exceptions.
+    Recipe::new(
+        "MEMORY_FAILURE",
+        &[],
+        |machine| {
+            const VALID_UNCORRECTED: u64 = 1 << 63 | 1 << 61 | 1 << 60;
+            let line = format!("mce 0 0 {VALID_UNCORRECTED:#x} 0 0 0");
+            machine.human(&line).map(drop)
+        },
+        &["MEMORY_FAILURE recipient=guest action=reset", "RESET"],
     ),
 ];
 

@@ -1,4 +1,4 @@
-//! Migration into a program that throws everything away.
+//! Migration into a program that throws everything away, or keeps it for another machine.
 
 use serde_json::json;
 
@@ -46,12 +46,39 @@ pub(super) const RECIPES: &[Recipe] = &[
         |machine| migrate(machine, "exec:cat > /dev/null"),
         &["MIGRATION_PASS pass=2"],
     ),
+    // The destination goes on by itself: RESUME before the end is told.
+    Recipe::new(
+        "MIGRATION.incoming",
+        &["-incoming", "defer"],
+        |machine| {
+            let mut source = machine.another().start()?;
+            let file = machine.folder().join("state.bin");
+            migrate(&mut source, &format!("exec:cat > {}", file.display()))?;
+            source.event_where("MIGRATION", |data| data["status"] == "completed")?;
+            announce(machine)?;
+            let arguments = json!({ "uri": "exec:cat state.bin" });
+            machine.execute("migrate-incoming", arguments).map(drop)
+        },
+        &[
+            "MIGRATION status=setup",
+            "MIGRATION status=active",
+            "RESUME",
+            "MIGRATION status=completed",
+        ],
+    ),
 ];
 
 pub(super) fn migrate(machine: &mut Machine, uri: &str) -> Result<(), LabError> {
-    let events = json!({ "capabilities": [{ "capability": "events", "state": true }] });
-    machine.execute("migrate-set-capabilities", events)?;
+    announce(machine)?;
     machine.execute("migrate", json!({ "uri": uri })).map(drop)
+}
+
+/// Without this capability a migration is silent.
+fn announce(machine: &mut Machine) -> Result<(), LabError> {
+    let events = json!({ "capabilities": [{ "capability": "events", "state": true }] });
+    machine
+        .execute("migrate-set-capabilities", events)
+        .map(drop)
 }
 
 /// Makes the migration last longer than any test: 1 KiB a second for memory that is not empty.

@@ -25,6 +25,9 @@ mod spice;
 mod virtio;
 mod watchdog;
 
+/// How often a recipe named `.burst` causes its event, as fast as it can.
+const BURST: u32 = 20;
+
 /// One way to an event.
 #[derive(Debug, Clone, Copy)]
 pub struct Recipe {

@@ -2,7 +2,7 @@
 
 use std::{io, path::Path};
 
-use super::Recipe;
+use super::{BURST, Recipe};
 use crate::{LabError, Machine, write_raw_image};
 
 const QUORUM: &[&str] = &[
@@ -31,6 +31,23 @@ pub(super) const RECIPES: &[Recipe] = &[
         QUORUM,
         read,
         &["QUORUM_REPORT_BAD node-name=copy2 type=read sector-num=128 sectors-count=8"],
+    )
+    .files(|folder| copies(folder, [1, 1, 3])),
+    Recipe::new(
+        "QUORUM_FAILURE.burst",
+        QUORUM,
+        |machine| (0..BURST).try_for_each(|_| read(machine)),
+        &["QUORUM_FAILURE", "QUORUM_FAILURE"],
+    )
+    .files(|folder| copies(folder, [1, 2, 3])),
+    Recipe::new(
+        "QUORUM_REPORT_BAD.burst",
+        QUORUM,
+        |machine| (0..BURST).try_for_each(|_| read(machine)),
+        &[
+            "QUORUM_REPORT_BAD node-name=copy2",
+            "QUORUM_REPORT_BAD node-name=copy2",
+        ],
     )
     .files(|folder| copies(folder, [1, 1, 3])),
 ];

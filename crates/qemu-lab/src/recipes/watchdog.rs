@@ -3,7 +3,7 @@
 //! `shutdown` presses the power button: the event that follows is POWERDOWN. `poweroff` ends
 //! QEMU with no SHUTDOWN at all.
 
-use super::Recipe;
+use super::{BURST, Recipe};
 use crate::{LabError, Machine};
 
 pub(super) const RECIPES: &[Recipe] = &[
@@ -49,6 +49,12 @@ pub(super) const RECIPES: &[Recipe] = &[
         &["-device", "ib700", "-action", "watchdog=inject-nmi"],
         expire,
         &["WATCHDOG action=inject-nmi"],
+    ),
+    Recipe::new(
+        "WATCHDOG.burst",
+        &["-device", "ib700", "-action", "watchdog=none"],
+        |machine| (0..BURST).try_for_each(|_| expire(machine)),
+        &["WATCHDOG action=none", "WATCHDOG action=none"],
     ),
 ];
 

@@ -9,7 +9,7 @@ use super::{Play, absent};
 
 /// How many recipes showed each event on each version, or why none did.
 pub(super) fn table(versions: &[Version], plays: &[Play], seconds: f64) -> String {
-    let mut text = String::from("\nrecipes that showed it on ");
+    let mut text = format!("\n{:<30}", "recipes that showed it on");
     for version in versions {
         let _ = write!(text, "{version:>6}");
     }
