@@ -7,6 +7,7 @@
 
 mod order;
 mod read;
+mod skip;
 mod text;
 mod write;
 

@@ -14,9 +14,9 @@ use super::{
 /// copy of the reader taken before.
 #[derive(Clone, Debug)]
 pub struct Reader<'a> {
-    text: &'a str,
-    at: usize,
-    depth: u32,
+    pub(super) text: &'a str,
+    pub(super) at: usize,
+    pub(super) depth: u32,
 }
 
 /// What kind of value comes next.
@@ -86,29 +86,7 @@ impl std::fmt::Display for ReadError {
     }
 }
 
-/// Which of the open values are objects, by depth from 1.
-#[derive(Default)]
-struct OpenKinds([u64; DEPTH_MAX_LEVELS as usize / 64]);
-
-impl OpenKinds {
-    fn set(&mut self, depth: u32, kind: Kind) {
-        let (word, bit) = Self::place(depth);
-        self.0[word] = self.0[word] & !bit | if kind == Kind::Object { bit } else { 0 };
-    }
-
-    fn is_object(&self, depth: u32) -> bool {
-        let (word, bit) = Self::place(depth);
-        self.0[word] & bit != 0
-    }
-
-    /// `depth` is 1 to `DEPTH_MAX_LEVELS`: [`Reader::enter`] lets nothing deeper in.
-    fn place(depth: u32) -> (usize, u64) {
-        let index = (depth - 1) as usize;
-        (index / 64, 1 << (index % 64))
-    }
-}
-
-type Read<T> = Result<T, ReadError>;
+pub(super) type Read<T> = Result<T, ReadError>;
 
 /// The name of a member as it stands in the text.
 #[derive(Clone, Copy, Debug)]
@@ -304,103 +282,9 @@ impl<'a> Reader<'a> {
         &self.text[start..self.at]
     }
 
-    fn skip_flat(&mut self, kind: Kind) -> Read<()> {
-        match kind {
-            Kind::String => self.string_literal().map(|_| ()),
-            Kind::Number => self.skip_number().map(|_| ()),
-            Kind::Bool => self.bool().map(|_| ()),
-            Kind::Null => self.word("null"),
-            Kind::Object | Kind::Array => unreachable!("nested values have their own way"),
-        }
-    }
-
-    /// Passes an object or array with all that is in it; no recursion, so that no input can
-    /// overflow the stack.
-    fn skip_nested(&mut self, outermost: Kind) -> Read<()> {
-        let floor = self.depth;
-        let mut open = OpenKinds::default();
-        self.enter()?;
-        open.set(self.depth, outermost);
-        let mut first = true;
-        while self.depth > floor {
-            let in_object = open.is_object(self.depth);
-            match self.peek_byte() {
-                Some(b'}') if in_object => {
-                    self.leave();
-                    first = false;
-                    continue;
-                }
-                Some(b']') if !in_object => {
-                    self.leave();
-                    first = false;
-                    continue;
-                }
-                Some(b',') if !first => self.at += 1,
-                _ if first => {}
-                _ if in_object => return Err(self.syntax("`,` or `}`")),
-                _ => return Err(self.syntax("`,` or `]`")),
-            }
-            if in_object {
-                if self.peek_byte() != Some(b'"') {
-                    return Err(self.syntax("a member name"));
-                }
-                self.string_literal()?;
-                self.expect(b':', "`:`")?;
-            }
-            let kind = self.kind()?;
-            first = matches!(kind, Kind::Object | Kind::Array);
-            if first {
-                self.enter()?;
-                open.set(self.depth, kind);
-            } else {
-                self.skip_flat(kind)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn leave(&mut self) {
+    pub(super) fn leave(&mut self) {
         self.at += 1;
         self.depth -= 1;
-    }
-
-    /// Passes a number of JSON's grammar, fraction and exponent included; true if it has neither.
-    fn skip_number(&mut self) -> Read<bool> {
-        let bytes = self.text.as_bytes();
-        if bytes.get(self.at) == Some(&b'-') {
-            self.at += 1;
-        }
-        if bytes.get(self.at) == Some(&b'0') {
-            self.at += 1;
-        } else {
-            self.digits()?;
-        }
-        let mut whole = true;
-        if bytes.get(self.at) == Some(&b'.') {
-            whole = false;
-            self.at += 1;
-            self.digits()?;
-        }
-        if let Some(b'e' | b'E') = bytes.get(self.at) {
-            whole = false;
-            self.at += 1;
-            if let Some(b'+' | b'-') = bytes.get(self.at) {
-                self.at += 1;
-            }
-            self.digits()?;
-        }
-        Ok(whole)
-    }
-
-    fn digits(&mut self) -> Read<()> {
-        let start = self.at;
-        while let Some(b'0'..=b'9') = self.text.as_bytes().get(self.at) {
-            self.at += 1;
-        }
-        if self.at == start {
-            return Err(self.syntax("a digit"));
-        }
-        Ok(())
     }
 
     /// The text of a number that is whole as written; `-0` is none, for it would come back as `0`.
@@ -421,7 +305,7 @@ impl<'a> Reader<'a> {
 
     /// Passes a string, the reader standing at its quote: what is between the quotes, and whether
     /// that holds an escape.
-    fn string_literal(&mut self) -> Read<(&'a str, bool)> {
+    pub(super) fn string_literal(&mut self) -> Read<(&'a str, bool)> {
         let bytes = self.text.as_bytes();
         let start = self.at + 1;
         let mut at = start;
@@ -469,7 +353,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn word(&mut self, word: &'static str) -> Read<()> {
+    pub(super) fn word(&mut self, word: &'static str) -> Read<()> {
         if self.text.as_bytes()[self.at..].starts_with(word.as_bytes()) {
             self.at += word.len();
             Ok(())
@@ -486,7 +370,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn expect(&mut self, byte: u8, expected: &'static str) -> Read<()> {
+    pub(super) fn expect(&mut self, byte: u8, expected: &'static str) -> Read<()> {
         if self.peek_byte() == Some(byte) {
             self.at += 1;
             Ok(())
@@ -495,7 +379,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn enter(&mut self) -> Read<()> {
+    pub(super) fn enter(&mut self) -> Read<()> {
         if self.depth == DEPTH_MAX_LEVELS {
             return Err(self.error(Problem::Syntax("at most 1024 levels of nesting")));
         }
@@ -504,7 +388,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn peek_byte(&mut self) -> Option<u8> {
+    pub(super) fn peek_byte(&mut self) -> Option<u8> {
         loop {
             let byte = *self.text.as_bytes().get(self.at)?;
             if !matches!(byte, b' ' | b'\t' | b'\r' | b'\n') {
@@ -514,7 +398,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn syntax(&self, expected: &'static str) -> ReadError {
+    pub(super) fn syntax(&self, expected: &'static str) -> ReadError {
         if self.at >= self.text.len() {
             return self.error(Problem::End);
         }
