@@ -3,6 +3,8 @@
 use qmp_events::facts::{BranchFacts, EnumFacts, EventFacts, LimitSince, MemberFacts, TypeFacts};
 use serde_json::{Map, Value, json};
 
+use super::seen::{Seen, seen};
+
 /// One object on one line, with its line end.
 pub(super) fn line(facts: &EventFacts) -> String {
     let mut object = object([
@@ -17,6 +19,17 @@ pub(super) fn line(facts: &EventFacts) -> String {
     put(&mut object, "removed", facts.removed.map(|v| v.to_string()));
     put(&mut object, "latch", facts.latch);
     put(&mut object, "seed", facts.seed);
+    match seen(facts.name) {
+        Seen::By(recipes) => {
+            let recipes = recipes.into_iter();
+            let recipe = |(name, versions): (&str, &str)| {
+                let versions: Vec<&str> = versions.split(", ").collect();
+                json!({"recipe": name, "versions": versions})
+            };
+            object.insert("seen".to_owned(), recipes.map(recipe).collect());
+        }
+        Seen::Not(why) => put(&mut object, "unseen", Some(why)),
+    }
     format!("{}\n", Value::Object(object))
 }
 

@@ -10,7 +10,9 @@ use crate::filter::{Case, Globs};
 use crate::output::{Palette, WriteError};
 
 mod json;
+mod markdown;
 mod page;
+mod seen;
 mod suggest;
 
 pub(crate) use suggest::closest;
@@ -27,6 +29,10 @@ pub(crate) struct Args {
     /// Print JSON Lines: one object with all facts an event
     #[arg(long)]
     json: bool,
+
+    /// Print Markdown: one document with a section an event
+    #[arg(long, conflicts_with = "json")]
+    markdown: bool,
 }
 
 pub(crate) fn run(args: &Args, ui: Ui) -> Result<Exit, Failure> {
@@ -34,6 +40,7 @@ pub(crate) fn run(args: &Args, ui: Ui) -> Result<Exit, Failure> {
     let palette = Palette::new(ui.is_stdout_colored());
     let text = match chosen.as_slice() {
         facts if args.json => facts.iter().map(|facts| json::line(facts)).collect(),
+        facts if args.markdown => markdown::book(facts),
         [one] if args.name.is_some() => page::page(one, palette),
         many => page::table(many, palette),
     };

@@ -8,6 +8,7 @@ use qmp_events::facts::{
     BranchFacts, Doc, EnumFacts, EventFacts, LimitSince, MemberFacts, TypeFacts,
 };
 
+use super::seen::seen;
 use crate::output::{Palette, paint};
 
 /// Text is wrapped to this many columns.
@@ -48,6 +49,10 @@ pub(super) fn page(facts: &EventFacts, palette: Palette) -> String {
     for sentence in releases(facts) {
         wrapped(&mut out, &sentence, INDENT);
     }
+    heading(&mut out, "Seen in real QEMUs", palette);
+    for sentence in seen(facts.name).sentences() {
+        wrapped(&mut out, &sentence, INDENT);
+    }
     heading(&mut out, "Data", palette);
     if facts.members.is_empty() {
         line(&mut out, &format!("{INDENT}none"));
@@ -85,7 +90,7 @@ fn limit_cell(facts: &EventFacts) -> String {
     }
 }
 
-fn releases(facts: &EventFacts) -> Vec<String> {
+pub(super) fn releases(facts: &EventFacts) -> Vec<String> {
     let mut sentences = vec![match facts.removed {
         Some(removed) => format!("Since {}, removed in {removed}.", facts.since),
         None => format!("Since {}.", facts.since),
@@ -166,7 +171,7 @@ fn values(out: &mut String, known: &EnumFacts, palette: Palette) {
 }
 
 /// Every enum of the members, once, in the order of their first use.
-fn enums(members: &[MemberFacts]) -> Vec<&'static EnumFacts> {
+pub(super) fn enums(members: &[MemberFacts]) -> Vec<&'static EnumFacts> {
     let mut found: Vec<&'static EnumFacts> = Vec::new();
     for member in members {
         let inner = match member.ty {

@@ -15,6 +15,7 @@ use qwatch::record::{Origin, Record};
 use crate::recorder::Place;
 
 mod absent;
+mod listed;
 mod promises;
 mod readback;
 mod table;
