@@ -79,6 +79,22 @@ pub fn qemu(version: Version) -> Result<QemuBinary, LabError> {
         })
 }
 
+/// What `scripts/setup` put into the cache folder under this name, beside the QEMUs.
+///
+/// # Errors
+///
+/// [`LabError::Setting`] if it is not there.
+pub fn cached(name: &str) -> Result<PathBuf, LabError> {
+    let path = cache_folder()?.join(name);
+    match path.exists() {
+        true => Ok(path),
+        false => Err(LabError::Setting(format!(
+            "{} is missing: run scripts/setup",
+            path.display()
+        ))),
+    }
+}
+
 /// A QEMU version as far as events depend on it: `7.2` and `7.2.22` are the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version {

@@ -24,7 +24,7 @@ mod qemu;
 mod qtest;
 pub mod recipes;
 
-pub use binary::{QEMUS_VARIABLE, QemuBinary, REQUIRED, Version, installed, qemu};
+pub use binary::{QEMUS_VARIABLE, QemuBinary, REQUIRED, Version, cached, installed, qemu};
 pub use error::LabError;
 pub use files::{write_corrupt_qcow2, write_raw_image};
 pub use guest::{
