@@ -37,6 +37,8 @@ pub struct Driver {
     listeners: Vec<Listener>,
     dialers: Vec<Dialer>,
     clients: BTreeMap<SessionId, Client>,
+    /// Who came last through each listener and dialer.
+    last: BTreeMap<Origin, SessionId>,
     /// When to accept again after accepting failed.
     accept_again: Option<Instant>,
 }
@@ -53,7 +55,7 @@ struct Client {
 }
 
 /// Where a connection came from, by index.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Origin {
     /// This listener, which waits until it leaves.
     Listener(usize),
@@ -104,6 +106,7 @@ impl Driver {
             listeners: parts.listeners,
             dialers: parts.dialers,
             clients: BTreeMap::new(),
+            last: BTreeMap::new(),
             accept_again: None,
         };
         for stream in parts.streams {
@@ -232,7 +235,12 @@ impl Driver {
 
     fn connect(&mut self, stream: OwnedFd, origin: Origin) -> io::Result<()> {
         rustix::io::ioctl_fionbio(&stream, true)?;
-        let id = self.emitter.hub().connect();
+        let before = self.last.get(&origin).filter(|_| origin != Origin::Given);
+        let id = match before {
+            Some(before) => self.emitter.hub().connect_after(*before),
+            None => self.emitter.hub().connect(),
+        };
+        self.last.insert(origin, id);
         let interest = EventFlags::IN;
         epoll::add(&self.epoll, &stream, Source::Client(id).data(), interest)?;
         let client = Client {

@@ -57,10 +57,22 @@ pub struct Hub {
     sessions: BTreeMap<SessionId, MonitorSession>,
     connected: u64,
     /// The in-band command being run; there is one at a time for the whole machine.
-    running: Option<(SessionId, Ticket)>,
+    running: Option<Running>,
+    /// The session that command was of, once its client is gone and until another takes its place.
+    left: Option<MonitorSession>,
     /// Whose request was handed out last; the next in line is looked at first.
     last_served: SessionId,
     stats: Stats,
+}
+
+/// A command in band.
+#[derive(Debug)]
+struct Running {
+    /// Whose command it is.
+    asked: SessionId,
+    /// Who is to get the reply: the same, or the last that came in its place.
+    told: SessionId,
+    ticket: Ticket,
 }
 
 impl Hub {
@@ -75,6 +87,7 @@ impl Hub {
             sessions: BTreeMap::new(),
             connected: 0,
             running: None,
+            left: None,
             last_served: SessionId(0),
             stats: Stats::default(),
         }
@@ -109,9 +122,32 @@ impl Hub {
         id
     }
 
-    /// A client is gone; its running command goes on, the reply will be thrown away.
-    pub fn disconnect(&mut self, id: SessionId) -> Option<MonitorSession> {
-        self.sessions.remove(&id)
+    /// A client connected where this other one was before. If a command of that one still runs, this one
+    /// will be sent the reply, as by QEMU: [`MonitorSession::take_over`].
+    pub fn connect_after(&mut self, before: SessionId) -> SessionId {
+        let id = self.connect();
+        if let Some(running) = &mut self.running
+            && running.told == before
+            && let Some(left) = self.left.take()
+            && let Some(session) = self.sessions.get_mut(&id)
+        {
+            running.told = id;
+            session.take_over(left);
+        }
+        id
+    }
+
+    /// A client is gone; its running command goes on. The reply will be thrown away unless another client
+    /// comes in its place: [`Hub::connect_after`].
+    pub fn disconnect(&mut self, id: SessionId) {
+        let session = self.sessions.remove(&id);
+        if self
+            .running
+            .as_ref()
+            .is_some_and(|running| running.told == id)
+        {
+            self.left = session;
+        }
     }
 
     /// The session of a client: to hand in what it sent and take what it is to be sent.
@@ -177,7 +213,11 @@ impl Hub {
             };
             let Some(request) = request else { continue };
             if !request.oob {
-                self.running = Some((id, request.ticket));
+                self.running = Some(Running {
+                    asked: id,
+                    told: id,
+                    ticket: request.ticket,
+                });
             }
             if let Some(rearm) = Rearm::of(&request.name, &request.arguments) {
                 self.rearming.insert((id, request.ticket), rearm);
@@ -190,14 +230,17 @@ impl Hub {
 
     /// Answers a command; passed over if its client is gone.
     pub fn reply(&mut self, id: SessionId, ticket: Ticket, result: Result<Value, CommandError>) {
-        if self.running == Some((id, ticket)) {
-            self.running = None;
+        let mut told = id;
+        let is_this = |running: &mut Running| running.asked == id && running.ticket == ticket;
+        if let Some(running) = self.running.take_if(is_this) {
+            told = running.told;
+            self.left = None;
         }
         let rearm = self.rearming.remove(&(id, ticket));
         if let Some(rearm) = rearm.filter(|_| result.is_ok()) {
             self.latches.rearm(&rearm);
         }
-        if let Some(session) = self.sessions.get_mut(&id) {
+        if let Some(session) = self.sessions.get_mut(&told) {
             session.reply(ticket, result);
         }
     }

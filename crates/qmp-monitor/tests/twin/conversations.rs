@@ -25,6 +25,17 @@ fn conversations_of_several_clients() {
         ("without oob nothing overtakes", nothing_overtakes()),
         ("others meanwhile", others_meanwhile()),
         ("leaving while a command runs", leaving_early()),
+        ("coming back while it runs", coming_back_early()),
+        ("coming back twice", coming_back_twice()),
+        (
+            "half closed while a command runs",
+            half_closed_early(crate::script::NEGOTIATE),
+        ),
+        (
+            "the same with oob",
+            half_closed_early(crate::script::NEGOTIATE_OOB),
+        ),
+        ("coming back early with oob", coming_back_early_with_oob()),
     ];
     each_qemu(|binary| {
         let mut pair = Pair::start(binary)?;
@@ -248,4 +259,64 @@ fn slow_beside_urgent() -> Script {
             format!("{{\"exec-oob\": \"migrate-pause\", \"id\": \"{id}\"}}"),
         )
         .step(Step::Await('B', id.into_bytes()))
+}
+
+/// Who connects while the command of the client before still runs.
+fn coming_back_early() -> Script {
+    slow_beside_urgent()
+        .step(Step::Close('A'))
+        .connect('A', Door::First)
+        .step(Step::Await('A', b"}\r\n".to_vec()))
+        .step(Step::LetGo)
+        .sync('B')
+        .sync('A')
+        .send('A', crate::script::NEGOTIATE)
+        .sync('A')
+}
+
+/// The first to come back leaves as well; the command's answer goes to the second.
+fn coming_back_twice() -> Script {
+    slow_beside_urgent()
+        .step(Step::Close('A'))
+        .connect('A', Door::First)
+        .step(Step::Await('A', b"}\r\n".to_vec()))
+        .step(Step::Close('A'))
+        .connect('A', Door::First)
+        .step(Step::Await('A', b"}\r\n".to_vec()))
+        .step(Step::LetGo)
+        .sync('B')
+        .sync('A')
+        .send('A', crate::script::NEGOTIATE_OOB)
+        .sync('A')
+        .send('A', URGENT)
+        .sync('A')
+}
+
+/// Without out-of-band execution the end is not seen before the command has run, and its answer is sent.
+fn half_closed_early(negotiate: &[u8]) -> Script {
+    Script::new()
+        .connect('A', Door::First)
+        .send('A', negotiate)
+        .sync('A')
+        .send('A', SLOW)
+        .step(Step::HalfClose('A'))
+        .step(Step::LetGo)
+        .step(Step::End('A'))
+}
+
+/// With it the client is let go at once, whatever runs.
+fn coming_back_early_with_oob() -> Script {
+    Script::new()
+        .connect('A', Door::First)
+        .send('A', crate::script::NEGOTIATE_OOB)
+        .sync('A')
+        .send('A', SLOW)
+        .send('A', numbered("query-name", 1))
+        .send('A', URGENT)
+        .step(Step::Await('A', b"\"urgent\"".to_vec()))
+        .step(Step::Close('A'))
+        .connect('A', Door::First)
+        .step(Step::Await('A', b"}\r\n".to_vec()))
+        .step(Step::LetGo)
+        .sync('A')
 }

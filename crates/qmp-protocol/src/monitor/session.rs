@@ -144,6 +144,14 @@ impl MonitorSession {
         self
     }
 
+    /// This client came where another was, whose in-band command still runs: as QEMU keeps one monitor for
+    /// all who come through a socket, this one will get the answer, with the other's `id`, even before it
+    /// has negotiated. To be called before any input was handed in.
+    pub fn take_over(&mut self, left: Self) {
+        self.running = left.running;
+        self.tickets = left.tickets;
+    }
+
     /// How far the conversation has come.
     pub fn mode(&self) -> Mode {
         self.mode
@@ -171,15 +179,17 @@ impl MonitorSession {
         self.input.extend_from_slice(bytes);
     }
 
-    /// The client closed its side: the session ends with the replies to what is running. What is queued
-    /// or half read is dropped.
+    /// The client closed its side. What is queued or half read is dropped. The session ends, or, where input
+    /// is suspended behind a command and QEMU would not have seen the end yet, with the reply to it.
     pub fn handle_eof(&mut self) {
         self.eof = true;
         self.queue.clear();
         self.urgent.clear();
         self.input.clear();
         self.input_parsed = 0;
-        self.close_if_left();
+        if !self.suspended() {
+            self.close(Closed::Left);
+        }
     }
 
     /// An event happened: `line` is its message as QEMU prints it, without line end. It is lost to a

@@ -179,6 +179,33 @@ fn the_reply_to_a_running_command_outlives_the_client_s_end() {
     assert_eq!(take(&mut session), "{\"return\": {}}\r\n");
 }
 
+/// As QEMU 7.2 and 10.0: with out-of-band execution input is read on, so the end is seen at once.
+#[test]
+fn with_oob_the_client_s_end_is_the_end() {
+    let mut session = negotiated("'oob'");
+    session.handle_input(b"{'execute': 'a'}");
+    let request = session.poll_request().unwrap();
+    session.handle_eof();
+    assert_eq!(session.closed(), Some(&Closed::Left));
+    reply_empty(&mut session, &request);
+    assert_eq!(take(&mut session), "");
+}
+
+#[test]
+fn the_answer_to_who_left_goes_to_who_comes_next() {
+    let mut left = negotiated("");
+    left.handle_input(b"{'execute': 'a', 'id': 7}");
+    let request = left.poll_request().unwrap();
+    left.close(Closed::Left);
+    let mut next = greeted();
+    next.take_over(left);
+    assert!(!next.wants_input(), "a command is running");
+    reply_empty(&mut next, &request);
+    assert_eq!(take(&mut next), "{\"return\": {}, \"id\": 7}\r\n");
+    assert_eq!(next.mode(), Mode::Negotiating);
+    assert!(next.wants_input());
+}
+
 #[test]
 fn pretty_prints_events_and_replies_over_lines() {
     let mut personality = Personality::of(Version::new(7, 2));
