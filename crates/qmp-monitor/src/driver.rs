@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use qmp_protocol::monitor::{Arguments, Closed, Request};
+use qmp_protocol::monitor::{Arguments, Closed, Mode, Request};
 use qmp_protocol::{CommandError, ErrorClass};
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, EventData, EventFlags};
@@ -52,6 +52,8 @@ struct Client {
     interest: EventFlags,
     /// The descriptor will take no more, or is in error.
     broken: bool,
+    /// It has negotiated, and the observer was told.
+    ready: bool,
 }
 
 /// Where a connection came from, by index.
@@ -248,6 +250,7 @@ impl Driver {
             origin,
             interest,
             broken: false,
+            ready: false,
         };
         self.clients.insert(id, client);
         self.observer.client_connected(id);
@@ -325,7 +328,7 @@ impl Driver {
     /// Writes what the clients take, lets go of those who are done, and watches the others for what they
     /// need next.
     fn flush_all(&mut self) -> io::Result<()> {
-        let mut gone = Vec::new();
+        let (mut gone, mut ready) = (Vec::new(), Vec::new());
         for (id, client) in &mut self.clients {
             let mut hub = self.emitter.hub();
             let Some(session) = hub.session(*id) else {
@@ -338,6 +341,10 @@ impl Driver {
                     Err(Errno::AGAIN) => break,
                     Err(_) => client.broken = true,
                 }
+            }
+            if !client.ready && matches!(session.mode(), Mode::Ready { .. }) {
+                client.ready = true;
+                ready.push(*id);
             }
             if client.broken {
                 session.close(Closed::Left);
@@ -354,6 +361,9 @@ impl Driver {
                 epoll::modify(&self.epoll, &client.stream, data, interest)?;
                 client.interest = interest;
             }
+        }
+        for id in ready {
+            self.observer.client_ready(id);
         }
         for (id, why) in gone {
             self.disconnect(id, &why)?;

@@ -10,6 +10,9 @@ pub trait Observer: Send {
     /// A client connected and was greeted.
     fn client_connected(&mut self, _client: SessionId) {}
 
+    /// A client has negotiated and hears events from now on.
+    fn client_ready(&mut self, _client: SessionId) {}
+
     /// A client is gone, and why.
     fn client_gone(&mut self, _client: SessionId, _why: &Closed) {}
 

@@ -114,5 +114,23 @@ pub const GLOB_PERIOD: Duration = Duration::from_secs(2);
 /// Socket files a glob may give.
 pub const GLOB_MAX_FILES: usize = ATTACHMENTS_MAX;
 
+/// Disks of an emulated machine; errors on further ones, told by raw events, are not answered for.
+pub const EMULATED_DISKS_MAX: usize = 64;
+
+/// Jobs of an emulated machine; further ones, told by raw events, are not answered for.
+pub const EMULATED_JOBS_MAX: usize = 1024;
+
+/// Longest scenario, in bytes.
+pub const SCENARIO_MAX_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Bytes of events in a recording that is played; it is held in memory.
+pub const REPLAY_MAX_BYTES: usize = 256 * 1024 * 1024;
+
+/// Shortest time from one beginning of a loop in a scenario to the next.
+pub const LOOP_MIN: Duration = Duration::from_millis(1);
+
+/// How long clients of an emulated machine have to read the rest after its end.
+pub const RELAY_DRAIN: Duration = Duration::from_secs(5);
+
 /// How long attachments have to say goodbye when the recorder is stopped.
 pub const STOP_WAIT: Duration = Duration::from_secs(5);

@@ -38,7 +38,7 @@ pub(crate) struct Args {
 /// The slowest and the fastest a demo is played.
 const SPEEDS: std::ops::RangeInclusive<f64> = 0.01..=1000.0;
 
-fn parse_speed(text: &str) -> Result<f64, String> {
+pub(super) fn parse_speed(text: &str) -> Result<f64, String> {
     let speed = text.parse().ok().filter(|speed| SPEEDS.contains(speed));
     let (min, max) = (SPEEDS.start(), SPEEDS.end());
     speed.ok_or_else(|| format!("expected a number from {min} to {max}"))

@@ -17,6 +17,7 @@ mod command;
 mod completions;
 mod decode;
 mod demo;
+mod emulate;
 mod events;
 mod execute;
 mod failure;
@@ -68,6 +69,7 @@ enum Command {
     Decode(decode::Args),
     Events(events::Args),
     Check(check::Args),
+    Emulate(emulate::Args),
     Demo(demo::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -85,6 +87,7 @@ impl Command {
             Self::Decode(args) => decode::run(args, ui),
             Self::Events(args) => events::run(args, ui),
             Self::Check(args) => check::run(args, ui),
+            Self::Emulate(args) => emulate::run(args, ui),
             Self::Demo(args) => demo::run(args, ui),
             Self::Completions(args) => completions::run(args),
             Self::Man(args) => man::run(args),

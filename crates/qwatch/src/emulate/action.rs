@@ -25,8 +25,10 @@ pub enum Action {
     PressPower,
     /// Its guest switches itself off, and the process ends.
     SwitchOff,
-    /// Its process is told to end.
+    /// A client ends its process.
     Quit,
+    /// Its process is told to end by a signal.
+    Signal,
     /// Its process dies without a word.
     Die,
     /// Its guest falls asleep (S3).

@@ -1,23 +1,26 @@
 //! The commands an emulated machine obeys.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use qmp_events::Version;
 use qmp_events::vocabulary::JobStatus;
 use qmp_monitor::{
-    Answer, Call, CommandError, CommandInfo, CommandResult, Commands, ErrorClass, Object,
-    generic_error,
+    Answer, ArgumentKind, Call, CommandError, CommandInfo, CommandResult, Commands, ErrorClass,
+    Object, generic_error,
 };
 
 use super::action::Action;
 use super::machine::{Machine, RunState};
 use super::queries::{QUERIES, has_ready};
-use super::{lock, perform};
+use super::{Fate, OnCommand, lock, perform};
 
 /// Commands by name, and what they do to the machine.
-#[derive(Debug)]
 pub(super) struct MachineCommands {
     machine: Arc<Mutex<Machine>>,
+    /// Commands whose answer is given.
+    answers: BTreeMap<String, CommandResult>,
+    on_command: Option<OnCommand>,
 }
 
 /// The commands that change something.
@@ -35,12 +38,42 @@ const ORDERS: [&str; 8] = [
 /// First release with `query-jobs`.
 const JOBS_SINCE: Version = Version::new(3, 0);
 
+/// Every command an emulated machine may have by itself; which ones it has depends on the release.
+pub fn own_commands() -> Vec<&'static str> {
+    let builtin = [
+        "query-version",
+        "query-commands",
+        "query-events",
+        "query-qmp-schema",
+        "query-name",
+        "query-uuid",
+    ];
+    QUERIES.into_iter().chain(ORDERS).chain(builtin).collect()
+}
+
 impl MachineCommands {
     pub(super) fn new(machine: Arc<Mutex<Machine>>) -> Self {
-        Self { machine }
+        Self {
+            machine,
+            answers: BTreeMap::new(),
+            on_command: None,
+        }
+    }
+
+    pub(super) fn with(
+        mut self,
+        answers: BTreeMap<String, CommandResult>,
+        on_command: Option<OnCommand>,
+    ) -> Self {
+        self.answers = answers;
+        self.on_command = on_command;
+        self
     }
 
     fn run(&self, call: &Call<'_>) -> CommandResult {
+        if let Some(answer) = self.answers.get(call.name()) {
+            return answer.clone();
+        }
         if QUERIES.contains(&call.name()) {
             call.arguments().finish()?;
             return lock(&self.machine).query(call.name());
@@ -111,10 +144,35 @@ impl Commands for MachineCommands {
         let queries = QUERIES
             .into_iter()
             .filter(|name| *name != "query-jobs" || version >= JOBS_SINCE);
-        queries.chain(ORDERS).map(CommandInfo::new).collect()
+        let own = queries
+            .map(CommandInfo::new)
+            .chain(ORDERS.into_iter().map(order_info))
+            .filter(|info| !self.answers.contains_key(&info.name));
+        let given = self.answers.keys().map(CommandInfo::new);
+        own.chain(given).collect()
     }
 
     fn execute(&mut self, call: Call<'_>) -> Answer {
-        self.run(&call).into()
+        let result = self.run(&call);
+        if let Some(on_command) = &mut self.on_command {
+            let fate = Fate {
+                machine: Arc::clone(&self.machine),
+                emitter: call.emitter().clone(),
+            };
+            on_command(&fate, call.name());
+        }
+        result.into()
+    }
+}
+
+/// An order with its arguments.
+fn order_info(name: &str) -> CommandInfo {
+    let info = CommandInfo::new(name).without_return();
+    match name {
+        "block-job-cancel" => info
+            .with_argument("device", ArgumentKind::String)
+            .with_optional("force", ArgumentKind::Bool),
+        "block-job-complete" => info.with_argument("device", ArgumentKind::String),
+        _ => info,
     }
 }

@@ -29,6 +29,22 @@ pub struct MachineSettings {
     pub spice: bool,
 }
 
+impl Default for MachineSettings {
+    /// QEMU 10.0.0 with 1 GiB of memory, one disk `root`, one port for the guest agent, and VNC.
+    fn default() -> Self {
+        Self {
+            name: "emulated".to_owned(),
+            uuid: "d0e5c0de-0000-4000-8000-000000000000".to_owned(),
+            version: "10.0.0".to_owned(),
+            package: String::new(),
+            disks: vec!["root".to_owned()],
+            ports: vec!["org.qemu.guest_agent.0".to_owned()],
+            memory: 1 << 30,
+            spice: false,
+        }
+    }
+}
+
 /// What `query-status` calls a machine's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RunState {
@@ -84,6 +100,8 @@ pub struct Machine {
     pub(super) screens: Screens,
     /// Ids of the ports the guest has open.
     pub(super) open_ports: Vec<String>,
+    /// Why it will stop, as an event said that was not caused here.
+    pub(super) reason: Option<RunState>,
 }
 
 impl RunState {
@@ -118,21 +136,30 @@ impl Machine {
     pub fn new(settings: MachineSettings) -> Result<Self, BuildError> {
         let version = settings.version.parse();
         let version = version.map_err(|_| BuildError::Version(settings.version.clone()))?;
-        let disks = settings.disks.iter().map(|node| Disk {
-            node: node.clone(),
-            io_status: "ok",
-        });
-        Ok(Self {
+        let mut machine = Self {
             version,
             run: RunState::Prelaunch,
-            disks: disks.collect(),
+            disks: Vec::new(),
             jobs: Vec::new(),
             migration: None,
             balloon: settings.memory,
             screens: Screens::default(),
             open_ports: Vec::new(),
+            reason: None,
             settings,
-        })
+        };
+        for node in machine.settings.disks.clone() {
+            machine.add_disk(&node);
+        }
+        Ok(machine)
+    }
+
+    /// It has this disk from now on.
+    pub(super) fn add_disk(&mut self, node: &str) {
+        self.disks.push(Disk {
+            node: node.to_owned(),
+            io_status: "ok",
+        });
     }
 
     /// The release of QEMU it is.
@@ -156,6 +183,7 @@ impl Machine {
             Action::Reset { guest } => self.reset(*guest),
             Action::PressPower => vec![Powerdown::default().into()],
             Action::SwitchOff => return self.exit(Some(ShutdownCause::GuestShutdown)),
+            Action::Signal => return self.exit(Some(ShutdownCause::HostSignal)),
             Action::Quit => return self.exit(Some(ShutdownCause::HostQmpQuit)),
             Action::Die => return self.exit(None),
             Action::Suspend => self.suspend(),

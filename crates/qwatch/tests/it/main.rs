@@ -4,6 +4,8 @@ mod book;
 mod command;
 mod decode;
 mod demo;
+mod emulate;
+mod emulator;
 mod help;
 mod journal;
 mod matrix;
