@@ -5,6 +5,7 @@ use std::fmt;
 use crate::{
     Extra, Str, Timestamp,
     json::{Problem, ReadError, Reader},
+    layout,
     wire::fill,
 };
 
@@ -100,7 +101,15 @@ pub(crate) fn read_top<'a>(
     let mut name: Option<Str<'a>> = None;
     let mut extra = Extra::default();
     let mut data_seen = false;
-    let mut members = r.object()?;
+    let mut members = match layout::stamp(text.as_bytes()) {
+        Some((stamp, name_at)) => {
+            timestamp = Some(stamp);
+            let members = r.inside_object(name_at);
+            name = Some(r.string()?);
+            members
+        }
+        None => r.object()?,
+    };
     while let Some(key) = members.next(&mut r)? {
         match &*key.name() {
             "timestamp" if timestamp.is_some() => return Err(DecodeError::Twice("timestamp")),

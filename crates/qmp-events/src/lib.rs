@@ -26,6 +26,7 @@ mod envelope;
 mod extra;
 pub mod facts;
 pub mod json;
+pub mod layout;
 mod message;
 mod timestamp;
 mod unknown;

@@ -18,7 +18,6 @@ mod error;
 mod framer;
 mod garbage;
 mod greeting;
-mod layout;
 mod message;
 mod scanner;
 

@@ -1,11 +1,11 @@
 //! What a message of the server is.
 
+use qmp_events::layout;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::error::CommandError;
 use crate::greeting::Greeting;
-use crate::layout::event_name_at;
 
 /// A message from a QMP server, told apart by its top-level keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ impl<'a> ServerMessage<'a> {
     /// assert_eq!((reply.id, reply.result), (Some("7"), Ok("{}")));
     /// ```
     pub fn classify(text: &'a str) -> Self {
-        if event_name_at(text.as_bytes()).is_some() {
+        if layout::stamp(text.as_bytes()).is_some() {
             return Self::Event(text);
         }
         match serde_json::from_str::<TopLevel<'a>>(text) {

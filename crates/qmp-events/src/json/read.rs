@@ -272,6 +272,13 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Stands inside the outermost object, at the value at `at`; what is before it was checked.
+    pub(crate) fn inside_object(&mut self, at: usize) -> Members {
+        self.at = at;
+        self.depth = 1;
+        Members { first: false }
+    }
+
     /// What was read is of another type than `expected`.
     pub(crate) fn wrong<T>(&self, expected: &'static str) -> Read<T> {
         Err(self.error(Problem::Type(expected)))

@@ -1,8 +1,9 @@
 //! The grammar of JSON, for one object, resumable at any byte.
 
+use qmp_events::layout;
+
 use super::bytes::{is_json_scalar, is_scalar, plain_len};
 use crate::garbage::GarbageKind;
-use crate::layout::event_name_at;
 use crate::limits::NESTING_DEPTH_MAX_LEVELS;
 
 /// Where in a message reading stands. Places are counted from the message's first byte.
@@ -82,7 +83,7 @@ impl Grammar {
         self.sound = true;
         // The short way over the first half of most messages, to where the long way would lead (but
         // for `last_object`: a stamp is never taken for a message).
-        let Some(at) = event_name_at(message) else {
+        let Some((_, at)) = layout::stamp(message) else {
             return 1;
         };
         self.expect = Expect::Value;
