@@ -7,6 +7,59 @@
 //!   every byte its monitor sent ([`Machine::captured`]) and is gone when dropped.
 //! * [`recipes`] knows how to make a QEMU emit each event, one [`Recipe`] an event or variant.
 //!
+//! # A test of one's own
+//!
+//! ```no_run
+//! use qemu_lab::{Qemu, installed};
+//!
+//! # fn main() -> Result<(), qemu_lab::LabError> {
+//! for binary in installed()? {
+//!     let mut machine = Qemu::new(&binary)
+//!         .args(["-device", "pvpanic", "-action", "panic=pause"])
+//!         .monitor("qmp")
+//!         .start()?;
+//!     // The program under test would now connect to machine.monitor_path("qmp").
+//!     machine.qtest().outb(0x505, 1)?; // what a guest's pvpanic driver does
+//!     let event = machine.event("GUEST_PANICKED")?;
+//!     assert_eq!(event.data["action"], "pause");
+//!     machine.event("STOP")?;
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Or take a recipe, and let the program under test listen where the machine dials:
+//!
+//! ```no_run
+//! # fn main() -> Result<(), qemu_lab::LabError> {
+//! # let socket = "/run/test.sock";
+//! let binary = qemu_lab::qemu("10.0".parse()?)?;
+//! let recipe = qemu_lab::recipes::named("BLOCK_IO_ERROR.no-space").expect("a recipe");
+//! let mut machine = recipe.machine(&binary).dial_out(socket).start()?;
+//! recipe.perform(&mut machine)?;
+//! let lines: Vec<String> = machine.events().into_iter().map(|event| event.line).collect();
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! An error of a machine, and a test that panics beside one, show its command line, the last of
+//! what its monitor sent, and its standard error. Nothing is left behind in either case, nor if
+//! the test is killed: QEMU, what it started, and its folder go.
+//!
+//! # Which QEMUs
+//!
+//! Those that `scripts/setup` put into the cache folder ([`REQUIRED`] are the least). Others are
+//! named by the environment, and then only these are used:
+//!
+//! ```text
+//! QEMU_LAB_QEMUS=9.2=/opt/qemu-9.2/bin/qemu-system-x86_64:/usr/bin/qemu-system-x86_64
+//! ```
+//!
+//! Without `VERSION=` the program is asked. Recipes of [`Board::Pseries`] want a
+//! `qemu-system-ppc64` in the same folder, those of SPICE a QEMU built with it.
+//!
+//! # How
+//!
 //! There is no guest system: a ROM of ours halts the processor, and devices are driven over
 //! QEMU's qtest socket. A machine is up in a fifth of a second and idles.
 //!
