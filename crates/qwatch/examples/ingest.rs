@@ -63,9 +63,7 @@ fn main() -> Result<(), Failure> {
 
     let path = dir.path().join("journal.db");
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    let start = Instant::now();
-    runtime.block_on(ours(&path, events, machines, &lines))?;
-    let our_rate = rate(events, start);
+    let our_rate = runtime.block_on(ours(&path, events, machines, &lines))?;
     let size = fs::metadata(&path)?.len();
     writeln!(
         out,
@@ -117,17 +115,23 @@ fn queries(path: &Path, out: &mut dyn Write) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn ours(path: &Path, events: usize, machines: u32, lines: &[String]) -> Result<(), Failure> {
+async fn ours(path: &Path, events: usize, machines: u32, lines: &[String]) -> Result<f64, Failure> {
     let journal = Journal::open(path, &Settings::default())?;
     let writer = journal.writer();
-    let mut runs = Vec::new();
+    let mut opening = tokio::task::JoinSet::new();
     for number in 0..machines {
         let info = RunInfo {
             machine: format!("m{number}"),
             ..RunInfo::default()
         };
-        runs.push(writer.open_run(info).await?.run);
+        let writer = writer.clone();
+        opening.spawn(async move { writer.open_run(info).await });
     }
+    let mut runs = Vec::new();
+    while let Some(opened) = opening.join_next().await {
+        runs.push(opened??.run);
+    }
+    let start = Instant::now();
     let per_machine = (BATCH / runs.len()).max(1);
     let mut sent = 0;
     let mut next = lines.iter().cycle();
@@ -155,7 +159,9 @@ async fn ours(path: &Path, events: usize, machines: u32, lines: &[String]) -> Re
     if let Some(last) = last {
         last.committed().await?;
     }
-    Ok(journal.close().await?)
+    let rate = rate(events, start);
+    journal.close().await?;
+    Ok(rate)
 }
 
 const RECEIVED_US: i64 = 1_700_000_000_000_150;
@@ -176,6 +182,7 @@ fn bare(path: &Path, events: usize, machines: u32) -> Result<(), Failure> {
     conn.pragma_update(None, "synchronous", "FULL")?;
     let per_machine = (BATCH / machines as usize).max(1);
     let mut sent = 0_usize;
+    let mut places: Vec<(i64, i64)> = Vec::new();
     while sent < events {
         let tx = conn.transaction()?;
         {
@@ -201,6 +208,13 @@ fn bare(path: &Path, events: usize, machines: u32) -> Result<(), Failure> {
                     data,
                     None::<String>
                 ])?;
+            }
+        }
+        if places.len() >= 4096.max(machines as usize * 16) {
+            places.sort_unstable();
+            let mut insert = tx.prepare_cached("INSERT INTO place(run, seq) VALUES (?1, ?2)")?;
+            for (run, seq) in places.drain(..) {
+                insert.execute(params![run, seq])?;
             }
         }
         tx.commit()?;

@@ -46,6 +46,15 @@ pub const NAME_CACHE_MAX_ENTRIES: usize = 4096;
 /// Records covered by one row of the journal's time map.
 pub const ZONE_RECORDS: u64 = 1024;
 
+/// Records whose places by run are kept in memory before they are written, at least.
+pub const PLACES_MIN: usize = 4096;
+
+/// Of so many records for each run that has some: then a page of the index is worth its way to the disk.
+pub const PLACES_PER_RUN: usize = 16;
+
+/// Places fewer than this are not worth a transaction of their own at a quiet moment.
+pub const PLACES_QUIET: usize = 1024;
+
 /// Records a reader fetches at a time.
 pub const READ_CHUNK_RECORDS: usize = 512;
 

@@ -12,6 +12,8 @@
 //! * `name`: the dictionary of names. The recorder's own notes have the numbers below
 //!   [`schema::FIRST_QEMU_NAME`], so that a partial index over them costs QEMU's events nothing.
 //! * `machine`, `run`: who. A run is one QEMU process of a machine.
+//! * `place`: the records of each run, written behind in larger pieces (`journal.placed` says how far): an
+//!   index over `event.run` would cost a page a machine in every transaction.
 //! * `zone`: for each block of [`crate::limits::ZONE_RECORDS`] records the earliest and latest time in it.
 //!   Stamps are not monotonic, so times cannot be searched by halving; the blocks that may hold a time can.
 //! * `cursor`: how far each durable follower has come.
@@ -35,6 +37,7 @@ mod error;
 mod follow;
 mod lock;
 mod open;
+mod places;
 mod query;
 mod reader;
 mod run;

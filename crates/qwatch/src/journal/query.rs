@@ -109,8 +109,8 @@ struct RowFilter {
 enum Source {
     /// From looking at every record.
     All,
-    /// From the index by run.
-    Runs(Vec<i64>),
+    /// From the index by run, as far as it goes; behind that by looking at every record.
+    Runs { runs: Vec<i64>, placed: i64 },
     /// From the index over the recorder's notes.
     Notes(Vec<i64>),
 }
@@ -134,7 +134,10 @@ impl<'r> Records<'r> {
             (Some(names), _) if names.iter().all(|&name| name < FIRST_QEMU_NAME) => {
                 Source::Notes(names.clone())
             }
-            (_, Some(runs)) if runs.len() <= READ_MERGE_MAX_RUNS => Source::Runs(runs.clone()),
+            (_, Some(runs)) if runs.len() <= READ_MERGE_MAX_RUNS => Source::Runs {
+                runs: runs.clone(),
+                placed: reader.last_placed()?,
+            },
             _ => Source::All,
         };
         let whole = Span {
@@ -173,16 +176,23 @@ impl<'r> Records<'r> {
             if span.above >= span.last {
                 continue;
             }
+            let (span, later) = match self.source {
+                Source::Runs { placed, .. } => span.cut_at(placed, self.direction),
+                Source::All | Source::Notes(_) => (span, None),
+            };
+            if let Some(later) = later {
+                self.spans.push_front(later);
+            }
             let rest = match &self.source {
-                Source::All => self.look_through(span)?,
-                Source::Runs(runs) => {
+                Source::Runs { runs, placed } if span.last <= *placed => {
                     let runs = runs.clone();
-                    self.merge(span, "run = ?1", &runs)?
+                    self.merge(span, "place WHERE run = ?1", &runs)?
                 }
                 Source::Notes(names) => {
                     let names = names.clone();
-                    self.merge(span, "name = ?1 AND name < 64", &names)?
+                    self.merge(span, "event WHERE name = ?1 AND name < 64", &names)?
                 }
+                Source::All | Source::Runs { .. } => self.look_through(span)?,
             };
             self.spans.push_front(rest);
         }
@@ -228,7 +238,7 @@ impl<'r> Records<'r> {
         };
         let each = (READ_CHUNK_RECORDS * 2 / keys.len().max(1)).max(16);
         let mut statement = self.reader.conn.prepare_cached(&format!(
-            "SELECT seq FROM event WHERE {key} AND seq > ?2 AND seq <= ?3 ORDER BY seq{order} LIMIT {each}"
+            "SELECT seq FROM {key} AND seq > ?2 AND seq <= ?3 ORDER BY seq{order} LIMIT {each}"
         ))?;
         let mut found: Vec<i64> = Vec::new();
         let mut covered = span;
@@ -310,6 +320,19 @@ impl Span {
             Direction::OldestFirst => (low, high),
             Direction::NewestFirst => (high, low),
         }
+    }
+
+    /// Cut behind `seq` if that lies within: what is read first, and what later.
+    fn cut_at(self, seq: i64, direction: Direction) -> (Self, Option<Self>) {
+        if seq <= self.above || seq >= self.last {
+            return (self, None);
+        }
+        let length = match direction {
+            Direction::OldestFirst => seq - self.above,
+            Direction::NewestFirst => self.last - seq,
+        };
+        let (first, later) = self.split(length, direction);
+        (first, Some(later))
     }
 
     /// What is left after `seq` was read.

@@ -103,6 +103,15 @@ impl Reader {
         Ok(last.max(0).unsigned_abs())
     }
 
+    /// Number of the last record that the index by run has.
+    pub(super) fn last_placed(&self) -> Result<i64, ReadError> {
+        let mut statement = self.conn.prepare_cached("SELECT placed FROM journal")?;
+        Ok(statement
+            .query_row([], |row| row.get(0))
+            .optional()?
+            .unwrap_or(0))
+    }
+
     /// The records a query wants, a few at a time.
     ///
     /// It ends with the last record there is now; ask again with [`Query::after`] for what came since.
@@ -146,7 +155,7 @@ impl Reader {
     pub fn count(&self, run: u64) -> Result<u64, ReadError> {
         let count: i64 = self
             .conn
-            .prepare_cached("SELECT count(*) FROM event WHERE run = ?1")?
+            .prepare_cached("SELECT events FROM runs WHERE run = ?1")?
             .query_row([run.cast_signed()], |row| row.get(0))?;
         Ok(count.unsigned_abs())
     }

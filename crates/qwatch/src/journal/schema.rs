@@ -69,7 +69,8 @@ fn first_layout() -> String {
 const TABLES: &str = "
 CREATE TABLE journal (
     id TEXT NOT NULL,
-    created INTEGER NOT NULL
+    created INTEGER NOT NULL,
+    placed INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE machine (
     id INTEGER PRIMARY KEY,
@@ -102,7 +103,11 @@ CREATE TABLE event (
     data TEXT,
     raw TEXT
 ) STRICT;
-CREATE INDEX event_of_run ON event(run);
+CREATE TABLE place (
+    run INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (run, seq)
+) STRICT, WITHOUT ROWID;
 CREATE INDEX event_note ON event(name) WHERE name < 64;
 CREATE TABLE zone (
     block INTEGER PRIMARY KEY,
@@ -124,6 +129,10 @@ fn rfc3339(us: &str) -> String {
          || printf('.%06dZ', {micros})"
     )
 }
+
+/// How many records the run `r` has: those that are placed, and those that are not yet.
+const RUN_RECORDS: &str = "((SELECT count(*) FROM place p WHERE p.run = r.id) \
+    + (SELECT count(*) FROM event e WHERE e.seq > (SELECT placed FROM journal) AND e.run = r.id))";
 
 /// The time of receipt in microseconds, from the columns of `event`.
 const RECEIVED: &str = "e.lag + iif(e.stamp = -1, 0, coalesce(e.stamp, 0))";
@@ -171,12 +180,12 @@ fn run_views() -> String {
         "CREATE VIEW runs(run, machine, uuid, pid, version, package, address, started, attached, detached, ended, events) AS
 SELECT r.id, m.name, r.uuid, r.pid, r.version, r.package, r.address,
     {started}, {attached}, {detached}, r.ended,
-    (SELECT count(*) FROM event e WHERE e.run = r.id)
+    {run_records}
 FROM run r LEFT JOIN machine m ON m.id = r.machine;
 CREATE VIEW machines(machine, uuid, version, runs, first_attached, last_attached, detached, ended, events) AS
 SELECT m.name, {uuid}, {version}, (SELECT count(*) FROM run r WHERE r.machine = m.id),
     {first_attached}, {last_attached}, {last_detached}, {last_ended},
-    (SELECT count(*) FROM event e WHERE e.run IN (SELECT r.id FROM run r WHERE r.machine = m.id))
+    (SELECT coalesce(sum({run_records}), 0) FROM run r WHERE r.machine = m.id)
 FROM machine m;
 ",
         started = rfc3339("r.started"),
@@ -188,6 +197,7 @@ FROM machine m;
         last_attached = rfc3339(&last("attached")),
         last_detached = rfc3339(&last("detached")),
         last_ended = last("ended"),
+        run_records = RUN_RECORDS,
     )
 }
 

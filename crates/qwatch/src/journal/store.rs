@@ -8,6 +8,7 @@ use rusqlite::{
 };
 
 use super::entry::{Entry, Name, Note};
+use super::places::Places;
 use super::schema::FIRST_QEMU_NAME;
 use super::{OpenError, OpenedRun, RunEnd, RunId, RunInfo, Settings, open};
 use crate::limits::{NAME_CACHE_MAX_ENTRIES, SAME_START_US, ZONE_RECORDS};
@@ -19,6 +20,7 @@ pub(super) struct Store {
     last_seq: i64,
     names: HashMap<String, i64>,
     zone: Option<Zone>,
+    places: Places,
 }
 
 /// What one request does to the file.
@@ -63,6 +65,7 @@ impl Store {
             last_seq: 0,
             names: HashMap::new(),
             zone: None,
+            places: Places::default(),
         };
         store.load(now_us).map_err(sqlite)?;
         store.close_left_open(now_us).map_err(sqlite)?;
@@ -81,8 +84,23 @@ impl Store {
         if result.is_err() {
             (self.last_seq, self.zone) = before;
             self.names.clear();
+            self.places.forget_after(self.last_seq);
         }
         result
+    }
+
+    /// Writes the index by run if it lags by more than `above` records.
+    pub(super) fn settle(&mut self, above: usize) -> rusqlite::Result<()> {
+        if self.places.len() <= above {
+            return Ok(());
+        }
+        let tx = self
+            .conn
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        self.places.write(&tx, self.last_seq)?;
+        tx.commit()?;
+        self.places.clear();
+        Ok(())
     }
 
     /// Moves the log into the file as far as readers allow; true if all of it was moved.
@@ -114,10 +132,11 @@ impl Store {
                 last_seq: &mut self.last_seq,
                 names: &mut self.names,
                 zone: &mut self.zone,
+                places: &mut self.places,
             };
             for change in changes {
                 outcomes.push(match change {
-                    Change::Open(info) => Outcome::Opened(open_run(&tx, info)?),
+                    Change::Open(info) => Outcome::Opened(open_run(&tx, info, appender.places)?),
                     Change::Append { run, entries, end } => {
                         let after = appender.last_seq.unsigned_abs();
                         appender.append(*run, entries)?;
@@ -136,13 +155,20 @@ impl Store {
             }
             appender.finish()?;
         }
+        let settle = self.places.are_due();
+        if settle {
+            self.places.write(&tx, self.last_seq)?;
+        }
         tx.commit()?;
+        if settle {
+            self.places.clear();
+        }
         Ok(outcomes)
     }
 
     fn load(&mut self, now_us: i64) -> rusqlite::Result<()> {
         self.conn.execute(
-            "INSERT INTO journal(id, created) SELECT lower(hex(randomblob(16))), ?1 \
+            "INSERT INTO journal(id, created, placed) SELECT lower(hex(randomblob(16))), ?1, 0 \
              WHERE NOT EXISTS (SELECT 1 FROM journal)",
             [now_us],
         )?;
@@ -151,6 +177,7 @@ impl Store {
                 .query_row("SELECT coalesce(max(seq), 0) FROM event", [], |row| {
                     row.get(0)
                 })?;
+        self.places = Places::load(&self.conn)?;
         self.zone = self
             .conn
             .query_row(
@@ -176,7 +203,7 @@ impl Store {
             .query_map([], |row| Ok((RunId(row.get(0)?), row.get(1)?)))?
             .collect::<rusqlite::Result<_>>()?;
         for (run, attached_us) in open {
-            let heard = last_received(&self.conn, run)?.unwrap_or(attached_us);
+            let heard = last_received(&self.conn, &self.places, run)?.unwrap_or(attached_us);
             let data = serde_json::json!({
                 "reason": "the recorder ended without a word (killed, crashed, or the host went down)",
                 "heard_until": time::rfc3339(heard),
@@ -202,6 +229,7 @@ struct Appender<'t> {
     last_seq: &'t mut i64,
     names: &'t mut HashMap<String, i64>,
     zone: &'t mut Option<Zone>,
+    places: &'t mut Places,
 }
 
 impl Appender<'_> {
@@ -216,6 +244,7 @@ impl Appender<'_> {
             let (stamp, lag) = entry.clock();
             self.insert
                 .execute(params![seq, run.0, name, stamp, lag, entry.data, entry.raw])?;
+            self.places.add(run.0, seq);
             *self.last_seq = seq;
         }
         Ok(())
@@ -286,7 +315,7 @@ struct LastRun {
 }
 
 /// Goes on with the machine's last run if it is the same process, else begins one.
-fn open_run(tx: &Transaction<'_>, info: &RunInfo) -> rusqlite::Result<OpenedRun> {
+fn open_run(tx: &Transaction<'_>, info: &RunInfo, places: &Places) -> rusqlite::Result<OpenedRun> {
     tx.prepare_cached("INSERT OR IGNORE INTO machine(name) VALUES (?1)")?
         .execute([&info.machine])?;
     let machine: i64 = tx
@@ -309,7 +338,7 @@ fn open_run(tx: &Transaction<'_>, info: &RunInfo) -> rusqlite::Result<OpenedRun>
         None => None,
         Some(run) => match run.detached_us {
             Some(us) => Some(us),
-            None => last_received(tx, RunId(run.id))?,
+            None => last_received(tx, places, RunId(run.id))?,
         },
     };
     let same = last.filter(|run| match (run.started_us, info.started_us) {
@@ -359,10 +388,16 @@ fn end_run(tx: &Transaction<'_>, run: RunId, end: &RunEnd) -> rusqlite::Result<(
 }
 
 /// When the last record of a run was received, microseconds since 1970.
-fn last_received(conn: &Connection, run: RunId) -> rusqlite::Result<Option<i64>> {
+fn last_received(conn: &Connection, places: &Places, run: RunId) -> rusqlite::Result<Option<i64>> {
+    let seq = match places.last_of(run.0) {
+        Some(seq) => Some(seq),
+        None => conn
+            .prepare_cached("SELECT max(seq) FROM place WHERE run = ?1")?
+            .query_row([run.0], |row| row.get(0))?,
+    };
     conn.prepare_cached(
-        "SELECT lag + iif(stamp = -1, 0, coalesce(stamp, 0)) FROM event WHERE run = ?1 ORDER BY seq DESC LIMIT 1",
+        "SELECT lag + iif(stamp = -1, 0, coalesce(stamp, 0)) FROM event WHERE seq = ?1",
     )?
-    .query_row([run.0], |row| row.get(0))
+    .query_row([seq], |row| row.get(0))
     .optional()
 }

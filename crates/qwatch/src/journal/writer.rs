@@ -13,8 +13,8 @@ use super::lock::WriterLock;
 use super::store::{Change, Outcome, Store};
 use super::{Entry, OpenError, OpenedRun, RunEnd, RunId, RunInfo, WriteError};
 use crate::limits::{
-    COMMIT_MAX_BYTES, COMMIT_MAX_ROWS, QUEUE_ENTRY_BYTES, QUEUE_MAX_BYTES, WAL_MAX_BYTES,
-    WAL_QUIET_BYTES, WRITE_RETRY_MAX, WRITE_RETRY_MIN, WRITER_QUIET,
+    COMMIT_MAX_BYTES, COMMIT_MAX_ROWS, PLACES_QUIET, QUEUE_ENTRY_BYTES, QUEUE_MAX_BYTES,
+    WAL_MAX_BYTES, WAL_QUIET_BYTES, WRITE_RETRY_MAX, WRITE_RETRY_MIN, WRITER_QUIET,
 };
 use crate::time;
 
@@ -321,7 +321,8 @@ impl Worker {
             let mut taken = self.wait();
             let result = self.commit_until_done(&mut taken);
             if let Some(reply) = taken.close {
-                if let Err(error) = self.store.checkpoint() {
+                let tidied = self.store.settle(0).and_then(|()| self.store.checkpoint());
+                if let Err(error) = tidied {
                     tracing::warn!(%error, "the journal's log stays for the next opening");
                 }
                 let _ = reply.send(result);
@@ -337,7 +338,7 @@ impl Worker {
         let first = loop {
             match self.queue.recv_timeout(WRITER_QUIET) {
                 Ok(request) => break request,
-                Err(RecvTimeoutError::Timeout) => self.checkpoint_if(WAL_QUIET_BYTES),
+                Err(RecvTimeoutError::Timeout) => self.tidy(),
                 Err(RecvTimeoutError::Disconnected) => break Request::Close(oneshot::channel().0),
             }
         };
@@ -447,6 +448,14 @@ impl Worker {
                 mem::replace(error, new.clone()) != new
             }
         });
+    }
+
+    /// What can wait for a quiet moment.
+    fn tidy(&mut self) {
+        if let Err(error) = self.store.settle(PLACES_QUIET) {
+            tracing::debug!(%error, "the index by run stays behind");
+        }
+        self.checkpoint_if(WAL_QUIET_BYTES);
     }
 
     fn checkpoint_if(&mut self, above: usize) {
