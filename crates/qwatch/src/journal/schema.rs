@@ -16,6 +16,9 @@ pub const VERSION: i64 = STEPS.len() as i64;
 /// Numbers in the table `name` below this one are the recorder's own notes, from it on QEMU's events.
 pub const FIRST_QEMU_NAME: i64 = 64;
 
+// The SQL of the partial index, and of the queries that want to use it, says the number itself.
+const _: () = assert!(FIRST_QEMU_NAME == 64);
+
 /// One step of layout; gives the SQL.
 pub(super) type Step = fn() -> String;
 
