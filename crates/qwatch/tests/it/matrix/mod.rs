@@ -1,5 +1,5 @@
 //! Every recipe on every real QEMU, through the whole product: QEMU, `qwatch record`, the journal,
-//! `qwatch history`. What the lab's own monitor captured beside it is the truth.
+//! `qwatch history` and `qwatch watch`. What the lab's own monitor captured beside it is the truth.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -16,6 +16,7 @@ use crate::recorder::Place;
 
 mod absent;
 mod listed;
+mod live;
 mod promises;
 mod readback;
 mod table;
@@ -51,6 +52,7 @@ fn every_event_of_every_qemu_through_the_whole_product() {
     let binaries = installed().unwrap_or_else(|error| panic!("{error}"));
     let place = Place::new();
     let recorder = place.listen();
+    let live = live::Live::start(&place, &binaries[0]).unwrap_or_else(|error| panic!("{error}"));
     let mut failures = Vec::new();
     let mut plays = Vec::new();
     for outcome in play_all(&place, &binaries) {
@@ -61,7 +63,10 @@ fn every_event_of_every_qemu_through_the_whole_product() {
     }
     recorder.stop();
     let mut stored = stored_events(&place);
-    let mut shown = readback::history(&place.journal());
+    let printed = readback::history(&place.journal());
+    let lines: Vec<&str> = printed.lines().collect();
+    failures.extend(live.same_as(&lines).err());
+    let mut shown = readback::by_machine(&lines);
     for play in &plays {
         let stored = stored.remove(&play.machine).unwrap_or_default();
         let shown = shown.remove(&play.machine).unwrap_or_default();

@@ -26,17 +26,18 @@ struct Stamp {
     microseconds: i64,
 }
 
-/// All events that `qwatch history` prints, by machine, in its order.
-pub(super) fn history(journal: &Path) -> HashMap<String, Vec<Shown>> {
-    let said = run(&[
-        "history",
-        "--json",
-        "--journal",
-        &journal.display().to_string(),
-    ]);
+/// All that `qwatch history` prints.
+pub(super) fn history(journal: &Path) -> String {
+    let journal = journal.display().to_string();
+    let said = run(&["history", "--json", "--journal", &journal]);
     assert_eq!((said.code, said.err.as_str()), (0, ""));
+    said.out
+}
+
+/// The events among the lines it prints, by machine.
+pub(super) fn by_machine(lines: &[&str]) -> HashMap<String, Vec<Shown>> {
     let mut shown: HashMap<String, Vec<Shown>> = HashMap::new();
-    for line in said.out.lines() {
+    for line in lines {
         let event: Shown = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
         if event.origin == "qemu" {
             shown.entry(event.machine.clone()).or_default().push(event);
