@@ -167,8 +167,11 @@ impl Driver {
             self.watch_free_listeners()?;
         }
         self.run_commands();
+        // Asked before writing: what was emitted before the end is written before it, even by a thread
+        // that does both while this one writes.
+        let closing = self.emitter.is_closing();
         self.flush_all()?;
-        Ok(!self.emitter.is_closing())
+        Ok(!closing)
     }
 
     /// The descriptors with something to do.

@@ -138,6 +138,9 @@ pub const REPLAY_MAX_BYTES: usize = 256 * 1024 * 1024;
 /// Shortest time from one beginning of a loop in a scenario to the next.
 pub const LOOP_MIN: Duration = Duration::from_millis(1);
 
+/// Longest reply a fault may make, in bytes.
+pub const BIG_REPLY_MAX_BYTES: usize = 60 * 1024 * 1024;
+
 /// How long clients of an emulated machine have to read the rest after its end.
 pub const RELAY_DRAIN: Duration = Duration::from_secs(5);
 

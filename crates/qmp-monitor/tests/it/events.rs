@@ -1,10 +1,14 @@
 //! Events on their way to several clients, through the rate limits.
 
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use qmp_events::vocabulary::{BalloonChange, NicRxFilterChanged, Stop};
 use qmp_events::{EventKind, Message, Timestamp, Version};
-use qmp_monitor::{CommandTable, Hub, Monitor, Outgoing, Personality, Value, generic_error};
+use qmp_monitor::{
+    CommandTable, Emitter, Hub, Monitor, Observer, Outgoing, Personality, SessionId, Value,
+    generic_error,
+};
 use qmp_protocol::monitor::LimitKey;
 
 use crate::client::Client;
@@ -184,4 +188,31 @@ fn a_latched_event_comes_once_for_each_query() {
     let stats = monitor.stats();
     assert_eq!((stats.emitted, stats.sent, stats.latched), (7, 4, 3));
     assert_eq!(stats.held(), 0);
+}
+
+/// Emits and ends at the very moment at which what waited was written.
+struct LastWord(Arc<OnceLock<Emitter>>);
+
+impl Observer for LastWord {
+    fn client_ready(&mut self, _client: SessionId) {
+        if let Some(emitter) = self.0.get() {
+            emitter.emit(Stop::default());
+            emitter.close();
+        }
+    }
+}
+
+#[test]
+fn what_is_emitted_before_the_end_is_written_before_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("qmp.sock");
+    let emitter = Arc::new(OnceLock::new());
+    let observer = LastWord(Arc::clone(&emitter));
+    let monitor = Monitor::builder().observer(observer).listen_unix(&path);
+    let monitor = monitor.build().unwrap();
+    emitter.set(monitor.emitter()).unwrap();
+    let mut client = Client::ready(&path);
+    assert_eq!(client.event(), "STOP");
+    assert_eq!(client.rest(), "");
+    monitor.wait().unwrap();
 }

@@ -35,20 +35,22 @@ const ORDERS: [&str; 8] = [
     "block-job-complete",
 ];
 
+/// Commands that the monitor answers by itself.
+pub(super) const BUILT_IN: [&str; 6] = [
+    "query-version",
+    "query-commands",
+    "query-events",
+    "query-qmp-schema",
+    "query-name",
+    "query-uuid",
+];
+
 /// First release with `query-jobs`.
 const JOBS_SINCE: Version = Version::new(3, 0);
 
 /// Every command an emulated machine may have by itself; which ones it has depends on the release.
 pub fn own_commands() -> Vec<&'static str> {
-    let builtin = [
-        "query-version",
-        "query-commands",
-        "query-events",
-        "query-qmp-schema",
-        "query-name",
-        "query-uuid",
-    ];
-    QUERIES.into_iter().chain(ORDERS).chain(builtin).collect()
+    QUERIES.into_iter().chain(ORDERS).collect()
 }
 
 impl MachineCommands {

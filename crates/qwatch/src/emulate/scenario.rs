@@ -13,6 +13,7 @@ use serde_json::Value as Json;
 use thiserror::Error;
 use toml::Spanned;
 
+use super::commands::BUILT_IN;
 use super::deed::{Deed, DeedError, Parameters, plain, wrong};
 use super::machine::MachineSettings;
 use super::timeline::{Repeat, Sequence, Timeline};
@@ -162,6 +163,11 @@ impl Scenario {
                 .add(*last, Arc::new(Sequence { deeds, repeat }));
             return Ok(());
         };
+        if BUILT_IN.contains(&command.as_str()) {
+            let error =
+                format!("`{command}` is answered by the monitor itself: no step can follow");
+            return Err(place(wrong("on", error)));
+        }
         if at.is_some() {
             let error = "a step on a command has no time: write `after` to delay it";
             return Err(place(wrong("at", error.to_owned())));

@@ -6,6 +6,7 @@ mod decode;
 mod demo;
 mod emulate;
 mod emulator;
+mod faults;
 mod help;
 mod journal;
 mod matrix;

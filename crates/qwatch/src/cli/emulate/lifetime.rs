@@ -8,21 +8,39 @@ use std::thread;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::process::{PidfdFlags, getppid, pidfd_open};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::emulate::{Action, Emulated};
 
+/// The signals that end a machine. From when they are taken on, none ends the process unheard.
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Takes them, inside a runtime.
+    pub(super) fn take() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+}
+
 /// Waits for the end of the machine.
-pub(super) async fn wait(machine: Emulated, outlive_parent: bool) -> io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+pub(super) async fn wait(
+    machine: Emulated,
+    mut signals: Signals,
+    outlive_parent: bool,
+) -> io::Result<()> {
     let fate = machine.fate();
     let mut ended = tokio::task::spawn_blocking(|| machine.wait());
     tokio::select! {
         ended = &mut ended => return ended.map_err(io::Error::other)?,
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+        _ = signals.terminate.recv() => {}
+        _ = signals.interrupt.recv() => {}
         () = parent_gone(), if !outlive_parent => {}
     }
     fate.act(&Action::Signal);

@@ -1,22 +1,22 @@
 //! `qwatch emulate`: a QEMU that exists only as its monitor.
 
 use std::fs;
-use std::io::{self, IsTerminal, Read, Write};
-use std::net::SocketAddr;
+use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
 use super::{Exit, Failure, Ui, block_on};
 use crate::emulate::{
-    Action, Emulated, Hooks, MachineSettings, Player, ReplayError, Scenario, recording,
+    Action, Emulated, Fault, Hooks, MachineSettings, Player, ReplayError, Scenario, recording,
 };
 use crate::limits::SCENARIO_MAX_BYTES;
-use crate::output::WriteError;
 
 mod console;
 mod endpoint;
 mod lifetime;
+mod reach;
 
 use endpoint::Endpoint;
+use reach::Reach;
 
 /// Be a QEMU that exists only as its monitor: for tests of whatever speaks QMP
 ///
@@ -70,6 +70,14 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = super::demo::parse_speed)]
     speed: f64,
 
+    /// Do what a monitor may do once a year, NAME or NAME=ARGUMENT; may be repeated (docs/emulate.md)
+    #[arg(long = "fault", value_name = "FAULT")]
+    faults: Vec<Fault>,
+
+    /// Print JSON Lines: the address, and what each client and the machine say
+    #[arg(long)]
+    json: bool,
+
     /// Begin the scenario or recording at once, not with the first client
     #[arg(long)]
     at_once: bool,
@@ -91,13 +99,19 @@ pub(crate) fn run(args: &Args, ui: Ui) -> Result<Exit, Failure> {
         scenario.paused = true;
     }
     args.change(&mut scenario.machine);
+    let mut faults = args.faults.clone();
+    for fault in &scenario.faults {
+        faults.push(fault.parse().map_err(Failure::usage)?);
+    }
     let paused = scenario.paused;
     let settings = scenario.machine.clone();
     let (player, waiting) = Player::new(std::mem::take(&mut scenario.timeline), args.speed);
     let hooks = hooks(scenario, &player);
+    let reach = Reach::open(&args.listen, &faults, args.json)?;
     let machine = Emulated::start_with(settings, hooks, |builder| {
         let builder = builder.pretty(args.pretty);
-        args.listen
+        reach
+            .endpoints()
             .iter()
             .fold(builder, |builder, endpoint| endpoint.add_to(builder))
     });
@@ -109,15 +123,22 @@ pub(crate) fn run(args: &Args, ui: Ui) -> Result<Exit, Failure> {
     if args.at_once {
         player.start();
     }
-    announce(&args.listen, machine.tcp_addresses())?;
-    if args.scenario.is_none() && args.replay.is_none() {
-        if io::stdin().is_terminal() {
-            ui.note("write `help` for what can happen");
-        }
-        console::listen(machine.fate(), ui).map_err(cannot_start)?;
-    }
+    let has_script = args.scenario.is_some() || args.replay.is_some();
     let outlive = args.outlive_parent;
-    block_on(async { lifetime::wait(machine, outlive).await.map_err(Failure::new) })?;
+    let reach = block_on(async {
+        let signals = lifetime::Signals::take().map_err(cannot_start)?;
+        let reach = reach.ready(machine.tcp_addresses())?;
+        if !has_script {
+            if io::stdin().is_terminal() {
+                ui.note("write `help` for what can happen");
+            }
+            console::listen(machine.fate(), ui).map_err(cannot_start)?;
+        }
+        let ended = lifetime::wait(machine, signals, outlive).await;
+        ended.map_err(Failure::new)?;
+        Ok(reach)
+    })?;
+    reach.drain();
     Ok(Exit::Success)
 }
 
@@ -192,21 +213,6 @@ fn hooks(scenario: Scenario, player: &Player) -> Hooks {
 }
 
 const NEGOTIATION: &str = "qmp_capabilities";
-
-/// Says where it is reached, one line each.
-fn announce(endpoints: &[Endpoint], tcp: &[SocketAddr]) -> Result<(), Failure> {
-    let mut stdout = io::stdout().lock();
-    let mut ports = tcp.iter().map(SocketAddr::port);
-    for endpoint in endpoints {
-        let port = match endpoint {
-            Endpoint::Tcp(_) => ports.next(),
-            _ => None,
-        };
-        writeln!(stdout, "{}", endpoint.shown(port)).map_err(WriteError)?;
-    }
-    stdout.flush().map_err(WriteError)?;
-    Ok(())
-}
 
 fn cannot_start(error: io::Error) -> Failure {
     Failure::new(format!("cannot start: {error}"))
