@@ -40,7 +40,7 @@
 //! # Parts
 //!
 //! * [`Monitor`] runs on a thread of its own; [`Builder::build_driver`] gives a [`Driver`] for an event
-//!   loop instead.
+//!   loop instead, as `examples/epoll.rs` shows.
 //! * [`Emitter`] is the handle other threads emit through.
 //! * [`Commands`] is what the machine answers; [`CommandTable`] makes one of closures.
 //! * [`Hub`] is the pure core, without sockets and clock.

@@ -37,7 +37,7 @@ pub use commands::own_commands;
 pub use deed::{ACTIONS, Deed, DeedError, Parameters};
 pub use faults::{FAULTS, Fault, Faulty, Sent, Then};
 pub use machine::{Disk, Machine, MachineSettings, Outcome, RunState};
-pub use player::Player;
+pub use player::{Player, Waiting};
 pub use relay::{Door, Listening, Relays, Said, What};
 pub use replay::{ReplayError, recording};
 pub use scenario::{Scenario, ScenarioError};
