@@ -3,6 +3,7 @@
 
 use std::future;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::thread;
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -33,7 +34,7 @@ impl Signals {
 pub(super) async fn wait(
     machine: Emulated,
     mut signals: Signals,
-    outlive_parent: bool,
+    parent: Parent,
 ) -> io::Result<()> {
     let fate = machine.fate();
     let mut ended = tokio::task::spawn_blocking(|| machine.wait());
@@ -41,33 +42,53 @@ pub(super) async fn wait(
         ended = &mut ended => return ended.map_err(io::Error::other)?,
         _ = signals.terminate.recv() => {}
         _ = signals.interrupt.recv() => {}
-        () = parent_gone(), if !outlive_parent => {}
+        () = parent.gone() => {}
     }
     fate.act(&Action::Signal);
     ended.await.map_err(io::Error::other)?
 }
 
-/// Waits for the end of the process that started this one; for ever where that cannot be seen.
-async fn parent_gone() {
-    let Some(parent) = getppid() else {
-        return future::pending().await;
-    };
-    let Ok(handle) = pidfd_open(parent, PidfdFlags::empty()) else {
-        return future::pending().await;
-    };
-    if getppid() != Some(parent) {
-        // It ended before the handle was made, which may be another process's.
-        return;
+/// The process that started this one.
+pub(super) enum Parent {
+    /// It can be seen to end.
+    Seen(OwnedFd),
+    /// It has ended already.
+    Gone,
+    /// It does not matter, or cannot be seen.
+    Ignored,
+}
+
+impl Parent {
+    /// Takes hold of it. To be called before anyone is told that the machine is there: from then on it
+    /// may end at any moment, and its number be another's.
+    pub(super) fn take() -> Self {
+        let Some(parent) = getppid() else {
+            return Self::Ignored;
+        };
+        match pidfd_open(parent, PidfdFlags::empty()) {
+            Ok(_) if getppid() != Some(parent) => Self::Gone,
+            Ok(handle) => Self::Seen(handle),
+            Err(_) => Self::Ignored,
+        }
     }
-    let (gone, wait) = oneshot::channel();
-    // A thread of its own, which may be left waiting when this process ends.
-    let thread = thread::Builder::new().name("parent".to_owned());
-    let thread = thread.spawn(move || {
-        let mut handles = [PollFd::new(&handle, PollFlags::IN)];
-        while let Err(Errno::INTR) = poll(&mut handles, None) {}
-        let _ = gone.send(());
-    });
-    if thread.is_err() || wait.await.is_err() {
-        future::pending::<()>().await;
+
+    /// Waits for its end.
+    async fn gone(self) {
+        let handle = match self {
+            Self::Seen(handle) => handle,
+            Self::Gone => return,
+            Self::Ignored => return future::pending().await,
+        };
+        let (gone, wait) = oneshot::channel();
+        // A thread of its own, which may be left waiting when this process ends.
+        let thread = thread::Builder::new().name("parent".to_owned());
+        let thread = thread.spawn(move || {
+            let mut handles = [PollFd::new(&handle, PollFlags::IN)];
+            while let Err(Errno::INTR) = poll(&mut handles, None) {}
+            let _ = gone.send(());
+        });
+        if thread.is_err() || wait.await.is_err() {
+            future::pending::<()>().await;
+        }
     }
 }

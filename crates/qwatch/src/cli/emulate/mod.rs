@@ -124,7 +124,10 @@ pub(crate) fn run(args: &Args, ui: Ui) -> Result<Exit, Failure> {
         player.start();
     }
     let has_script = args.scenario.is_some() || args.replay.is_some();
-    let outlive = args.outlive_parent;
+    let parent = match args.outlive_parent {
+        true => lifetime::Parent::Ignored,
+        false => lifetime::Parent::take(),
+    };
     let reach = block_on(async {
         let signals = lifetime::Signals::take().map_err(cannot_start)?;
         let reach = reach.ready(machine.tcp_addresses())?;
@@ -134,7 +137,7 @@ pub(crate) fn run(args: &Args, ui: Ui) -> Result<Exit, Failure> {
             }
             console::listen(machine.fate(), ui).map_err(cannot_start)?;
         }
-        let ended = lifetime::wait(machine, signals, outlive).await;
+        let ended = lifetime::wait(machine, signals, parent).await;
         ended.map_err(Failure::new)?;
         Ok(reach)
     })?;
