@@ -20,7 +20,8 @@ fn nesting_and_size() {
     script = script
         .send('A', "{\"a\": ".repeat(1024))
         .send('A', "{")
-        .sync('A');
+        // QEMU 11.1 skips what follows, up to the brackets that close it or a byte such as this.
+        .resync('A');
     let (one, two) = ("[".repeat(600), "{\"a\":".repeat(600));
     script = script.send('A', format!("{one}{two}")).resync('A');
     for bytes in [1005, 1006, 4096, 65_536] {
@@ -47,8 +48,8 @@ fn nesting_and_size() {
     });
 }
 
-/// The limit of 2 Mi tokens, and where reading starts over behind it. On one QEMU only: it reads so many
-/// bytes in 10 s.
+/// The limit of 2 Mi tokens, and where reading starts over behind it. Not on the oldest QEMU: one reads so
+/// many bytes in 10 s.
 #[test]
 fn number_of_tokens() {
     let ones = (1 << 20) + 3;
@@ -56,17 +57,21 @@ fn number_of_tokens() {
         .ready('A', Door::First)
         .send('A', format!("[{}1]", "1,".repeat(ones - 1)))
         .sync('A');
-    let mut pair = qemu_lab::qemu(COMPARED[1])
-        .and_then(|binary| Pair::start(&binary))
-        .unwrap_or_else(|error| panic!("{error}"));
-    let transcript = pair
-        .compare(&script)
-        .unwrap_or_else(|difference| panic!("{difference}"));
-    let heard = String::from_utf8_lossy(&transcript.heard[0].bytes).into_owned();
-    assert!(
-        heard.contains("token count limit"),
-        "it is the limit that was met: {heard}"
-    );
+    each_qemu(|binary| {
+        if binary.version == COMPARED[0] {
+            return Ok(());
+        }
+        let mut pair = Pair::start(binary)?;
+        let transcript = pair
+            .compare(&script)
+            .unwrap_or_else(|difference| panic!("{difference}"));
+        let heard = String::from_utf8_lossy(&transcript.heard[0].bytes).into_owned();
+        assert!(
+            heard.contains("token count limit"),
+            "it is the limit that was met: {heard}"
+        );
+        Ok(())
+    });
 }
 
 fn nested(levels: usize) -> String {

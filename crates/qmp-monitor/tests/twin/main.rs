@@ -18,8 +18,8 @@ use std::thread;
 
 use qemu_lab::{LabError, QemuBinary, Version, installed};
 
-/// The releases whose answers ours are compared with: from 11.1 on QEMU words parse errors differently.
-const COMPARED: [Version; 2] = [Version::new(7, 2), Version::new(10, 0)];
+/// The releases whose answers ours are compared with.
+const COMPARED: [Version; 3] = [Version::new(7, 2), Version::new(10, 0), Version::new(11, 1)];
 
 /// Runs a test on every QEMU it was written for, side by side.
 fn each_qemu(test: impl Fn(&QemuBinary) -> Result<(), LabError> + Sync) {

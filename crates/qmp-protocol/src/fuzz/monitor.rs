@@ -5,11 +5,11 @@ use qmp_events::Version;
 use crate::limits::MONITOR_INPUT_MAX_BYTES;
 use crate::monitor::{MonitorSession, Object, Personality};
 
-/// Plays a client's stream to a monitor session, whole and split up, and checks that
+/// Plays a client's stream to monitor sessions of two releases, whole and split up, and checks that
 ///
 /// * any split gives the same answers, byte for byte;
 /// * every answer is one line of printable ASCII that ends CR LF;
-/// * after a NUL and a space the session understands a command, whatever came before.
+/// * after a NUL and a space a session understands a command, whatever came before.
 ///
 /// The first byte decides about the splits, the rest is the stream.
 ///
@@ -21,6 +21,13 @@ pub fn fuzz_monitor(input: &[u8]) {
         return;
     };
     let stream = stream.get(..MONITOR_INPUT_MAX_BYTES).unwrap_or(stream);
+    for version in [Version::new(7, 2), Version::new(11, 1)] {
+        check(version, seed, stream);
+    }
+}
+
+fn check(version: Version, seed: u8, stream: &[u8]) {
+    let answers = |pieces: &[&[u8]]| answers(version, pieces);
     let whole = answers(&[stream]);
     let singles: Vec<&[u8]> = stream.chunks(1).collect();
     assert_eq!(whole, answers(&singles), "byte by byte");
@@ -37,8 +44,8 @@ pub fn fuzz_monitor(input: &[u8]) {
 }
 
 /// What the session answers to these pieces, every command answered at once.
-fn answers(pieces: &[&[u8]]) -> String {
-    let mut session = MonitorSession::new(Personality::of(Version::new(7, 2)));
+fn answers(version: Version, pieces: &[&[u8]]) -> String {
+    let mut session = MonitorSession::new(Personality::of(version));
     let mut output = Vec::new();
     let last: &[u8] = b"\0 {'execute': 'last', 'id': 'last word'}";
     for piece in pieces.iter().chain([&last]) {

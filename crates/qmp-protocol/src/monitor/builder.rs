@@ -2,20 +2,20 @@
 
 use std::mem;
 
+use super::dialect::{Dialect, ParseError};
 use super::lexer::Token;
 use super::literal::{self, BadString};
-use super::parser::ParseError;
 use super::value::{Object, Value};
 
 /// What has been read of one message.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Builder {
+    /// Decides which errors there are.
+    dialect: Dialect,
     /// The objects and arrays still open, the outermost first.
     open: Vec<Frame>,
     /// The whole value, once it is complete.
     done: Option<Value>,
-    /// The first error; what follows is not looked at.
-    error: Option<ParseError>,
 }
 
 /// An object or array still open, and what may come next in it.
@@ -50,22 +50,26 @@ enum InObject {
 }
 
 impl Builder {
+    /// Nothing was read yet.
+    pub(crate) fn new(dialect: Dialect) -> Self {
+        Self {
+            dialect,
+            open: Vec::new(),
+            done: None,
+        }
+    }
+
+    /// The value, if it is complete.
+    pub(crate) fn finish(self) -> Option<Value> {
+        self.done
+    }
+
     /// Takes the next token of the message.
-    pub(crate) fn handle_token(&mut self, token: Token) {
-        if self.error.is_none() {
-            self.error = self.build(token).err();
-        }
-    }
-
-    /// The value, or the first error, once the last token was taken.
-    pub(crate) fn finish(self) -> Result<Value, ParseError> {
-        match self.error {
-            Some(error) => Err(error),
-            None => self.done.ok_or(ParseError::ExpectingValue),
-        }
-    }
-
-    fn build(&mut self, token: Token) -> Result<(), ParseError> {
+    ///
+    /// # Errors
+    /// It does not belong there; no further one may be given.
+    pub(crate) fn handle_token(&mut self, token: Token) -> Result<(), ParseError> {
+        let places = self.dialect.tells_places();
         match self.open.last_mut() {
             None => self.value(token),
             Some(Frame::Array(_, state)) => match (*state, token) {
@@ -74,6 +78,7 @@ impl Builder {
                     *state = InArray::Element;
                     Ok(())
                 }
+                (InArray::Separator, _) if places => Err(ParseError::ExpectedInArray),
                 (InArray::Separator, _) => Err(ParseError::SeparatorInList),
                 (_, token) => self.value(token),
             },
@@ -83,12 +88,19 @@ impl Builder {
                     *state = InObject::Name;
                     Ok(())
                 }
+                (InObject::Separator, _) if places => Err(ParseError::ExpectedInObject),
                 (InObject::Separator, _) => Err(ParseError::SeparatorInDict),
                 (InObject::Colon(name), Token::Colon) => {
                     *state = InObject::Value(name.clone());
                     Ok(())
                 }
+                (InObject::Colon(_), _) if places => Err(ParseError::ExpectingColon),
                 (InObject::Colon(_), _) => Err(ParseError::MissingColon),
+                (InObject::First | InObject::Name, token)
+                    if places && !matches!(token, Token::String(_)) =>
+                {
+                    Err(ParseError::ExpectingKey)
+                }
                 (_, token) => self.value(token),
             },
         }

@@ -1,4 +1,4 @@
-//! From bytes to tokens: QEMU's input dialect, up to 10.2.
+//! From bytes to tokens: QEMU's input dialect.
 //!
 //! A state machine that takes one byte at a time, so a message may arrive split anywhere. What it takes
 //! beyond JSON: strings in single quotes. What it is stricter about: no raw control characters in
@@ -8,6 +8,8 @@
 //! that byte included. Then everything is skipped up to the next bracket, comma or colon, control
 //! character other than TAB, or one of the bytes 0xFE and 0xFF, which no UTF-8 has. So a client that lost
 //! its place sends a control character or 0xFF and knows where it is.
+
+use std::fmt;
 
 /// One token of a client's input.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,10 +56,53 @@ impl Token {
     }
 }
 
+/// A place in what a client sent, as QEMU from 11.1 on tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// Lines from 1, counted from the start of the connection.
+    pub line: u64,
+    /// Bytes of the line from 1. One too many for what directly follows a number or a word, as the `]` of
+    /// `[%]` or `{"a": 1]`, or directly follows what was skipped behind a stray byte: so does QEMU 11.1.
+    pub column: u64,
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}:{}", self.line, self.column)
+    }
+}
+
+impl Position {
+    const START: Self = Self { line: 1, column: 1 };
+
+    /// The place behind `byte`.
+    fn behind(self, byte: u8) -> Self {
+        match byte {
+            b'\n' => Self {
+                line: self.line + 1,
+                column: 1,
+            },
+            _ => self.right(1),
+        }
+    }
+
+    fn right(self, bytes: usize) -> Self {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        Self {
+            column: self.column.saturating_add(bytes),
+            ..self
+        }
+    }
+}
+
 /// The lexer: give it bytes, it gives tokens.
 #[derive(Debug)]
 pub(crate) struct Lexer {
     state: State,
+    /// The place of the next byte.
+    next: Position,
+    /// The place from which the token being read, or the next one, counts.
+    start: Position,
     /// The bytes of the token being read.
     token: Vec<u8>,
     /// How many they may be.
@@ -117,41 +162,63 @@ impl Lexer {
     pub(crate) fn new(token_max_bytes: usize) -> Self {
         Self {
             state: State::default(),
+            next: Position::START,
+            start: Position::START,
             token: Vec::new(),
             token_max_bytes,
         }
     }
 
-    /// Takes bytes from the front of `input` until a token is complete; `None` if `input` ran out first.
-    pub(crate) fn next(&mut self, input: &mut &[u8]) -> Option<Token> {
+    /// Takes bytes from the front of `input` until a token is complete, and tells where it began; `None` if
+    /// `input` ran out first.
+    pub(crate) fn next(&mut self, input: &mut &[u8]) -> Option<(Token, Position)> {
         while let Some((&byte, rest)) = input.split_first() {
-            match step(self.state, byte) {
-                Step::Take(state) => {
-                    *input = rest;
-                    self.state = state;
-                    self.token.push(byte);
-                    self.take_plain(input);
-                    if self.token.len() > self.token_max_bytes {
-                        self.reset(State::Start);
-                        return Some(Token::TooLong);
-                    }
-                }
-                Step::TakeLast(token) => {
-                    *input = rest;
-                    self.token.push(byte);
-                    return Some(token(self.reset(State::Start)));
-                }
-                Step::EndBefore(token) => return Some(token(self.reset(State::Start))),
-                Step::Skip => *input = rest,
-                Step::Restart => self.state = State::Start,
-                Step::Stray => {
-                    *input = rest;
-                    self.token.push(byte);
-                    return Some(Token::Stray(self.reset(State::Recovery)));
-                }
+            let step = step(self.state, byte);
+            let behind = self.next.behind(byte);
+            if !matches!(step, Step::EndBefore(_) | Step::Restart) {
+                *input = rest;
+                self.next = behind;
+            }
+            let start = self.start;
+            let token = self.handle_step(step, byte, input);
+            if self.state == State::Start {
+                // Even if the byte is to be looked at again: a column too many, as with QEMU.
+                self.start = behind;
+            }
+            if let Some(token) = token {
+                return Some((token, start));
             }
         }
         None
+    }
+
+    /// Does what a byte does to the state; the token, if it ends one.
+    fn handle_step(&mut self, step: Step, byte: u8, input: &mut &[u8]) -> Option<Token> {
+        match step {
+            Step::Take(state) => {
+                self.state = state;
+                self.token.push(byte);
+                self.take_plain(input);
+                (self.token.len() > self.token_max_bytes).then(|| {
+                    self.reset(State::Start);
+                    Token::TooLong
+                })
+            }
+            Step::TakeLast(token) => {
+                self.token.push(byte);
+                Some(token(self.reset(State::Start)))
+            }
+            Step::EndBefore(token) => Some(token(self.reset(State::Start))),
+            Step::Skip => None,
+            Step::Restart => {
+                self.state = State::Start;
+                None
+            }
+            Step::Stray => {
+                self.token.push(byte);
+                Some(Token::Stray(self.reset(State::Recovery)))
+            }
+        }
     }
 
     /// Inside a string: takes all that is neither its end nor an escape at once, up to the one byte that is
@@ -169,6 +236,7 @@ impl Lexer {
             .count();
         let (taken, rest) = input.split_at(length);
         self.token.extend_from_slice(taken);
+        self.next = self.next.right(length);
         *input = rest;
     }
 
@@ -249,7 +317,9 @@ mod tests {
 
     fn tokens(mut input: &[u8]) -> Vec<Token> {
         let mut lexer = Lexer::new(1000);
-        std::iter::from_fn(|| lexer.next(&mut input)).collect()
+        std::iter::from_fn(|| lexer.next(&mut input))
+            .map(|(token, _)| token)
+            .collect()
     }
 
     fn stray(text: &str) -> Token {
@@ -259,12 +329,14 @@ mod tests {
     #[test]
     fn a_split_anywhere_makes_no_difference() {
         let text = br#"{"a\"b": -0.5e+3, 'c': [true,18 ]} "#;
-        let whole = tokens(text);
+        let mut lexer = Lexer::new(1000);
+        let mut input = &text[..];
+        let whole: Vec<_> = std::iter::from_fn(|| lexer.next(&mut input)).collect();
         assert_eq!(whole.len(), 13);
         for cut in 0..text.len() {
             let (mut head, mut tail) = text.split_at(cut);
             let mut lexer = Lexer::new(1000);
-            let mut split: Vec<Token> = std::iter::from_fn(|| lexer.next(&mut head)).collect();
+            let mut split: Vec<_> = std::iter::from_fn(|| lexer.next(&mut head)).collect();
             split.extend(std::iter::from_fn(|| lexer.next(&mut tail)));
             assert_eq!(split, whole, "cut at {cut}");
         }

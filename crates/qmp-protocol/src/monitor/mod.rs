@@ -7,7 +7,8 @@
 //! * [`Parser`]: QEMU's input dialect, as a session uses it.
 //! * [`Value`], [`Object`], [`Arguments`]: what commands are asked and answered with.
 //!
-//! All of it as QEMU 4.0 to 10.2 behaves; from 11.1 on QEMU words parse errors differently.
+//! All of it as QEMU 4.0 to 11.1 behaves, each release with its own [`Dialect`]; what older releases
+//! answered to wrong input is known from documents only.
 //!
 //! ```
 //! use qmp_events::Version;
@@ -27,6 +28,7 @@
 
 mod arguments;
 mod builder;
+mod dialect;
 mod latch;
 mod leftover;
 mod lexer;
@@ -41,9 +43,11 @@ mod session;
 mod value;
 
 pub use arguments::Arguments;
+pub use dialect::{Dialect, ParseError};
 pub use latch::{LatchKey, Latches, Rearm};
+pub use lexer::Position;
 pub use limiter::{Admission, Ended, LimitKey, Limiter};
-pub use parser::{ParseError, Parser};
+pub use parser::Parser;
 pub use personality::Personality;
 pub use print::{compact, pretty};
 pub use session::{Closed, Mode, MonitorSession, Request, Ticket};

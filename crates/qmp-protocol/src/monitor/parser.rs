@@ -1,66 +1,17 @@
-//! From tokens to messages, as QEMU up to 10.2 does it.
+//! From tokens to messages, as QEMU does it.
 //!
 //! A message is complete when as many braces and brackets were closed as opened, or one too many of
-//! either; an error is told only then, and only the first one. Errors of the lexer and exceeded limits
-//! are told at once, and what was read of the message is forgotten.
+//! either. Of its errors only the first is told: when the message is complete, or at once; see
+//! [`Dialect`].
 
-use thiserror::Error;
+use std::mem;
 
 use super::builder::Builder;
-use super::lexer::{Lexer, Token};
+use super::dialect::{Dialect, ParseError};
+use super::lexer::{Lexer, Position, Token};
 use super::modified_utf8;
 use super::value::Value;
-use crate::limits::{
-    CLIENT_KEYWORD_ERROR_MAX_BYTES, CLIENT_NESTING_MAX_LEVELS, CLIENT_TOKENS_MAX,
-    CLIENT_TOKENS_SIZE_MAX_BYTES,
-};
-
-/// Why a client's message is none. Displayed it is the `desc` of QEMU's answer.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum ParseError {
-    /// Something else where a value should stand.
-    #[error("JSON parse error, expecting value")]
-    ExpectingValue,
-    /// A name of a member that is no string.
-    #[error("JSON parse error, key is not a string in object")]
-    KeyNotString,
-    /// No colon behind the name of a member.
-    #[error("JSON parse error, missing : in object pair")]
-    MissingColon,
-    /// Neither comma nor end behind a member.
-    #[error("JSON parse error, expected separator in dict")]
-    SeparatorInDict,
-    /// Neither comma nor end behind an element.
-    #[error("JSON parse error, expected separator in list")]
-    SeparatorInList,
-    /// The same name twice.
-    #[error("JSON parse error, duplicate key")]
-    DuplicateKey,
-    /// A word that is neither `true` nor `false` nor `null`.
-    #[error("JSON parse error, {}", keyword_message(.0))]
-    Keyword(String),
-    /// A backslash before a character that has no escape.
-    #[error("JSON parse error, invalid escape sequence in string")]
-    Escape,
-    /// An escape that names no character.
-    #[error("JSON parse error, {0} is not a valid Unicode character")]
-    CodePoint(String),
-    /// A string that is not UTF-8.
-    #[error("JSON parse error, invalid UTF-8 sequence in string")]
-    Utf8,
-    /// Bytes that fit nowhere, up to the first NUL.
-    #[error("JSON parse error, stray '{0}'")]
-    Stray(String),
-    /// More text than [`CLIENT_TOKENS_SIZE_MAX_BYTES`] in one message.
-    #[error("JSON token size limit exceeded")]
-    TooLarge,
-    /// More tokens than [`CLIENT_TOKENS_MAX`] in one message.
-    #[error("JSON token count limit exceeded")]
-    TooManyTokens,
-    /// More levels than [`CLIENT_NESTING_MAX_LEVELS`].
-    #[error("JSON nesting depth limit exceeded")]
-    TooDeep,
-}
+use crate::limits::{CLIENT_NESTING_MAX_LEVELS, CLIENT_TOKENS_MAX, CLIENT_TOKENS_SIZE_MAX_BYTES};
 
 /// Reads the messages of a client, in whatever pieces they come.
 ///
@@ -76,6 +27,7 @@ pub enum ParseError {
 /// ```
 #[derive(Debug)]
 pub struct Parser {
+    dialect: Dialect,
     lexer: Lexer,
     limits: Limits,
     /// Braces opened and not closed in this message.
@@ -86,7 +38,18 @@ pub struct Parser {
     tokens: usize,
     /// Bytes of those tokens.
     size: usize,
-    builder: Builder,
+    progress: Progress,
+}
+
+/// How far a message has come.
+#[derive(Debug)]
+enum Progress {
+    /// Nothing is wrong with it so far.
+    Good(Builder),
+    /// What is to be told once it is complete.
+    Bad(ParseError),
+    /// An error was told, the rest is skipped.
+    Told,
 }
 
 /// What one message may have.
@@ -106,20 +69,26 @@ const LIMITS: Limits = Limits {
 
 impl Default for Parser {
     fn default() -> Self {
-        Self::new(LIMITS)
+        Self::new(Dialect::default())
     }
 }
 
 impl Parser {
-    fn new(limits: Limits) -> Self {
+    /// A parser at the beginning of a connection.
+    pub fn new(dialect: Dialect) -> Self {
+        Self::with_limits(dialect, LIMITS)
+    }
+
+    fn with_limits(dialect: Dialect, limits: Limits) -> Self {
         Self {
+            dialect,
             lexer: Lexer::new(limits.tokens_size_bytes),
             limits,
             braces: 0,
             brackets: 0,
             tokens: 0,
             size: 0,
-            builder: Builder::default(),
+            progress: Progress::Good(Builder::new(dialect)),
         }
     }
 
@@ -127,36 +96,101 @@ impl Parser {
     /// ran out first.
     pub fn next(&mut self, input: &mut &[u8]) -> Option<Result<Value, ParseError>> {
         loop {
-            let token = self.lexer.next(input)?;
-            match self.handle_token(token) {
-                Ok(false) => {}
-                Ok(true) => return Some(self.start_over().finish()),
-                Err(error) => {
-                    self.start_over();
-                    return Some(Err(error));
-                }
+            let (token, position) = self.lexer.next(input)?;
+            if let Some(message) = self.handle_token(token, position) {
+                return Some(message.map_err(|error| match self.dialect {
+                    Dialect::Wordless => ParseError::Syntax,
+                    _ => error,
+                }));
             }
         }
     }
 
-    /// Forgets the message being read, except what the lexer holds; hands out what was built.
-    fn start_over(&mut self) -> Builder {
+    /// Takes a token of the message; hands out the message, or an error, if there is one to tell.
+    fn handle_token(
+        &mut self,
+        token: Token,
+        position: Position,
+    ) -> Option<Result<Value, ParseError>> {
+        if let Token::Stray(text) = &token {
+            let error = self.placed(ParseError::Stray(shown(text)), position);
+            return match self.start_over() {
+                Progress::Told => None,
+                _ => Some(Err(error)),
+            };
+        }
+        self.count_brackets(&token);
+        if let Err(error) = self.count_token(&token) {
+            return Some(Err(self.give_up(error)));
+        }
+        if let Progress::Good(builder) = &mut self.progress
+            && let Err(error) = builder.handle_token(token)
+        {
+            let error = self.placed(error, position);
+            if self.dialect.tells_places() {
+                return Some(Err(self.give_up(error)));
+            }
+            self.progress = Progress::Bad(error);
+        }
+        if !self.is_complete() {
+            return None;
+        }
+        match self.start_over() {
+            Progress::Good(builder) => Some(builder.finish().ok_or(ParseError::ExpectingValue)),
+            Progress::Bad(error) => Some(Err(error)),
+            Progress::Told => None,
+        }
+    }
+
+    /// An error is told before the message is complete.
+    fn give_up(&mut self, error: ParseError) -> ParseError {
+        if self.dialect.tells_places() && !self.is_complete() {
+            self.progress = Progress::Told;
+        } else {
+            self.start_over();
+        }
+        error
+    }
+
+    fn placed(&self, error: ParseError, position: Position) -> ParseError {
+        match self.dialect.tells_places() {
+            true => ParseError::At(position, Box::new(error)),
+            false => error,
+        }
+    }
+
+    /// Forgets the message being read, except what the lexer holds; hands out how far it came.
+    fn start_over(&mut self) -> Progress {
         self.braces = 0;
         self.brackets = 0;
         self.tokens = 0;
         self.size = 0;
-        std::mem::take(&mut self.builder)
+        mem::replace(
+            &mut self.progress,
+            Progress::Good(Builder::new(self.dialect)),
+        )
     }
 
-    /// Counts a token and builds with it; true when it was the message's last.
-    fn handle_token(&mut self, token: Token) -> Result<bool, ParseError> {
-        match &token {
+    fn is_complete(&self) -> bool {
+        let open = self.braces > 0 || self.brackets > 0;
+        let overclosed = self.braces < 0 || self.brackets < 0;
+        !open || overclosed
+    }
+
+    fn count_brackets(&mut self, token: &Token) {
+        match token {
             Token::ObjectStart => self.braces += 1,
             Token::ObjectEnd => self.braces -= 1,
             Token::ArrayStart => self.brackets += 1,
             Token::ArrayEnd => self.brackets -= 1,
-            Token::Stray(text) => return Err(ParseError::Stray(shown(text))),
             _ => {}
+        }
+    }
+
+    /// Counts towards the limits, which a message that is skipped has no more.
+    fn count_token(&mut self, token: &Token) -> Result<(), ParseError> {
+        if matches!(self.progress, Progress::Told) {
+            return Ok(());
         }
         if self.size.saturating_add(token.len()) >= self.limits.tokens_size_bytes {
             return Err(ParseError::TooLarge);
@@ -169,19 +203,8 @@ impl Parser {
         }
         self.size += token.len();
         self.tokens += 1;
-        self.builder.handle_token(token);
-        let open = self.braces > 0 || self.brackets > 0;
-        let overclosed = self.braces < 0 || self.brackets < 0;
-        Ok(!open || overclosed)
+        Ok(())
     }
-}
-
-/// QEMU cuts this message, the only one whose length is up to the client and not that of a stray token.
-fn keyword_message(word: &str) -> String {
-    let mut message = format!("invalid keyword '{word}'");
-    // A word is ASCII, so nothing is cut in two.
-    message.truncate(CLIENT_KEYWORD_ERROR_MAX_BYTES);
-    message
 }
 
 /// A stray token as QEMU shows it: what no UTF-8 is as U+FFFD, and nothing behind a NUL.
@@ -192,6 +215,8 @@ fn shown(stray: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use qmp_events::Version;
+
     use super::*;
     use crate::monitor::print::compact;
 
@@ -201,7 +226,11 @@ mod tests {
     }
 
     fn read_within(limits: Limits, text: &[u8]) -> Vec<String> {
-        let mut parser = Parser::new(limits);
+        read_as(Dialect::AtEnd, limits, text)
+    }
+
+    fn read_as(dialect: Dialect, limits: Limits, text: &[u8]) -> Vec<String> {
+        let mut parser = Parser::with_limits(dialect, limits);
         let mut input = text;
         let mut out = Vec::new();
         while let Some(message) = parser.next(&mut input) {
@@ -265,6 +294,96 @@ mod tests {
         for (input, expected) in cases {
             assert_eq!(read(input.as_bytes()), *expected, "{input}");
         }
+    }
+
+    fn read_with_places(text: &[u8]) -> Vec<String> {
+        let answers = read_as(Dialect::AtToken, LIMITS, text);
+        let short = |answer: String| answer.replace(": JSON parse error, ", " ");
+        answers.into_iter().map(short).collect()
+    }
+
+    /// Answers of QEMU 11.1.
+    #[test]
+    fn places_are_those_of_qemu() {
+        let cases: &[(&str, &[&str])] = &[
+            ("\n\n  }", &["3:3 expecting value"]),
+            ("{]", &["1:2 expecting key"]),
+            ("{a: 1}", &["1:2 expecting key"]),
+            ("{\"a\": 1,}", &["1:9 expecting key"]),
+            ("{\"\\q\": 1}", &["1:2 invalid escape sequence in string"]),
+            ("{\"a\" \"x\"}", &["1:6 expecting ':'"]),
+            ("{\"a\": }", &["1:7 expecting value"]),
+            ("[1 2]", &["1:4 expected ',' or ']'"]),
+            ("{\"a\": 1 \"b\": 2}", &["1:9 expected ',' or '}'"]),
+            ("{\"a\": 1, \"a\": 2}", &["1:15 duplicate key"]),
+            ("{\"a\":1,\"a\":[1,2]} ", &["1:17 duplicate key"]),
+            (
+                "[1,\n2,\n\"\\z\", {} ] ",
+                &["3:1 invalid escape sequence in string"],
+            ),
+            ("::", &["1:1 expecting value", "1:2 expecting value"]),
+            // Directly behind a number, a word or what was skipped: a column too many.
+            ("{\"a\":1]", &["1:8 expected ',' or '}'"]),
+            ("0x10\n", &["0", "1:3 invalid keyword 'x'", "10"]),
+            ("[%] {} ", &["1:2 stray '%'", "1:4 expecting value", "{}"]),
+            ("1.\n}", &["1:1 stray '1.\n'", "2:2 expecting value"]),
+            ("%a\r }", &["1:1 stray '%'", "1:5 expecting value"]),
+        ];
+        for (input, expected) in cases {
+            assert_eq!(read_with_places(input.as_bytes()), *expected, "{input}");
+        }
+    }
+
+    /// Answers of QEMU 11.1.
+    #[test]
+    fn what_follows_an_error_that_was_told_is_skipped() {
+        let separator = "1:4 expected ',' or ']'";
+        for rest in ["]", "] ", "{1 x : , [[] ]}]", "\u{1}", "[{[ x \0"] {
+            let text = format!("[1 2 {rest}{{}}");
+            assert_eq!(
+                read_with_places(text.as_bytes()),
+                [separator, "{}"],
+                "{text}"
+            );
+        }
+        let answers = read_with_places(b"[1 2 \xff\xff {}");
+        assert_eq!(answers, [separator, "1:8 stray '\u{FFFD}'", "{}"]);
+        assert_eq!(read_with_places(b"[1 2 {} {} "), [separator]);
+        assert_eq!(
+            read_with_places(b"[1 2 } ]{}"),
+            [separator, "1:8 expecting value", "{}"]
+        );
+    }
+
+    #[test]
+    fn an_exceeded_limit_is_told_once_where_places_are() {
+        let deep = format!("{}{}{{}}", "[".repeat(2000), "]".repeat(2000));
+        let expected = ["JSON nesting depth limit exceeded", "{}"];
+        assert_eq!(read_with_places(deep.as_bytes()), expected);
+        let open = "[".repeat(1025) + "{}\u{1}{}";
+        assert_eq!(read_with_places(open.as_bytes()), expected);
+        let limits = Limits {
+            tokens: 1000,
+            tokens_size_bytes: 2000,
+            ..LIMITS
+        };
+        let many = format!("[{}1] 2 ", "1,".repeat(2000));
+        let expected = ["JSON token count limit exceeded", "2"];
+        assert_eq!(read_as(Dialect::AtToken, limits, many.as_bytes()), expected);
+        let long = format!("[{0}, {0}, 1] 2 ", "1".repeat(1500));
+        let expected = ["JSON token size limit exceeded", "2"];
+        assert_eq!(read_as(Dialect::AtToken, limits, long.as_bytes()), expected);
+    }
+
+    #[test]
+    fn early_releases_have_one_text_for_all() {
+        let answers = read_as(Dialect::of(Version::new(2, 6)), LIMITS, b"[1 2] % {} {]");
+        let syntax = "Invalid JSON syntax";
+        assert_eq!(answers, [syntax, syntax, "{}", syntax]);
+        assert_eq!(Dialect::of(Version::new(3, 0)), Dialect::Wordless);
+        assert_eq!(Dialect::of(Version::new(3, 1)), Dialect::AtEnd);
+        assert_eq!(Dialect::of(Version::new(10, 2)), Dialect::AtEnd);
+        assert_eq!(Dialect::of(Version::new(11, 1)), Dialect::AtToken);
     }
 
     #[test]

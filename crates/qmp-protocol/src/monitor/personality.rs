@@ -7,7 +7,8 @@ use super::value::{Object, Value};
 /// What a monitor says about itself in its greeting, and how it prints.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Personality {
-    /// The release: decides about rate limits, built-in commands and defaults.
+    /// The release: decides about rate limits, built-in commands, defaults, and how wrong input is
+    /// complained about.
     pub version: Version,
     /// The third number of the version, the 22 of 7.2.22.
     pub micro: u16,

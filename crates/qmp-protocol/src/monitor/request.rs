@@ -1,5 +1,7 @@
 //! The shape of a command: `execute` or `exec-oob`, `arguments`, `id`, and nothing else.
 
+use qmp_events::Version;
+
 use super::arguments::generic;
 use super::print::in_hash_order;
 use super::value::{Object, Value};
@@ -11,6 +13,56 @@ pub(crate) struct Shaped {
     pub(crate) name: String,
     pub(crate) arguments: Object,
     pub(crate) oob: bool,
+}
+
+/// How a release complains about the shape of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wording {
+    /// Before 2.9. From documents of that time: it was not compared with a running QEMU.
+    Early,
+    /// From 2.9 on.
+    Current,
+}
+
+/// First release with today's words.
+const CURRENT_SINCE: Version = Version::new(2, 9);
+
+impl Wording {
+    /// The words of a release.
+    pub(crate) fn of(version: Version) -> Self {
+        match version < CURRENT_SINCE {
+            true => Self::Early,
+            false => Self::Current,
+        }
+    }
+
+    fn no_object(self) -> CommandError {
+        generic(match self {
+            Self::Early => "Expected 'object' in QMP input",
+            Self::Current => "QMP input must be a JSON object",
+        })
+    }
+
+    fn no_command(self) -> CommandError {
+        generic(match self {
+            Self::Early => "Expected 'execute' in QMP input",
+            Self::Current => "QMP input lacks member 'execute'",
+        })
+    }
+
+    fn wrong_type(self, member: &str, article: &str, kind: &str) -> CommandError {
+        generic(match self {
+            Self::Early => format!("QMP input object member '{member}' expects '{kind}'"),
+            Self::Current => format!("QMP input member '{member}' must be {article} {kind}"),
+        })
+    }
+
+    fn unexpected(self, member: &str) -> CommandError {
+        generic(match self {
+            Self::Early => format!("QMP input object member '{member}' is unexpected"),
+            Self::Current => format!("QMP input member '{member}' is unexpected"),
+        })
+    }
 }
 
 /// Whether a message is answered ahead of what is queued: it has `exec-oob` and no `execute`, even if
@@ -27,9 +79,13 @@ pub(crate) fn id(message: &Value) -> Option<Value> {
 }
 
 /// Checks the shape. Of several faults the one in the member that QEMU's hash order puts first is told.
-pub(crate) fn shape(message: &Value, oob_enabled: bool) -> Result<Shaped, CommandError> {
+pub(crate) fn shape(
+    message: &Value,
+    oob_enabled: bool,
+    wording: Wording,
+) -> Result<Shaped, CommandError> {
     let Some(object) = message.as_object() else {
-        return Err(generic("QMP input must be a JSON object"));
+        return Err(wording.no_object());
     };
     let mut command: Option<(&str, &str)> = None;
     let mut arguments = None;
@@ -38,11 +94,11 @@ pub(crate) fn shape(message: &Value, oob_enabled: bool) -> Result<Shaped, Comman
             "id" => {}
             "arguments" => match value.as_object() {
                 Some(object) => arguments = Some(object.clone()),
-                None => return Err(wrong_type(member, "an object")),
+                None => return Err(wording.wrong_type(member, "an", "object")),
             },
             "execute" | "exec-oob" if member == "execute" || oob_enabled => {
                 let Some(name) = value.as_str() else {
-                    return Err(wrong_type(member, "a string"));
+                    return Err(wording.wrong_type(member, "a", "string"));
                 };
                 if let Some((other, _)) = command {
                     let desc = format!("QMP input member '{member}' clashes with '{other}'");
@@ -50,10 +106,7 @@ pub(crate) fn shape(message: &Value, oob_enabled: bool) -> Result<Shaped, Comman
                 }
                 command = Some((member, name));
             }
-            _ => {
-                let desc = format!("QMP input member '{member}' is unexpected");
-                return Err(generic(desc));
-            }
+            _ => return Err(wording.unexpected(member)),
         }
     }
     match command {
@@ -62,10 +115,6 @@ pub(crate) fn shape(message: &Value, oob_enabled: bool) -> Result<Shaped, Comman
             arguments: arguments.unwrap_or_default(),
             oob: member == "exec-oob",
         }),
-        None => Err(generic("QMP input lacks member 'execute'")),
+        None => Err(wording.no_command()),
     }
-}
-
-fn wrong_type(member: &str, expected: &str) -> CommandError {
-    generic(format!("QMP input member '{member}' must be {expected}"))
 }

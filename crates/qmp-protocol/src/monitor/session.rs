@@ -16,10 +16,11 @@ use std::mem;
 use thiserror::Error;
 
 use super::arguments::{Arguments, generic, not_found};
-use super::parser::{ParseError, Parser};
+use super::dialect::{Dialect, ParseError};
+use super::parser::Parser;
 use super::personality::Personality;
 use super::print;
-use super::request::{self, Shaped};
+use super::request::{self, Shaped, Wording};
 use super::value::{Object, Value};
 use crate::CommandError;
 use crate::limits::{
@@ -115,10 +116,11 @@ impl MonitorSession {
     /// A client connected: the greeting waits in [`MonitorSession::output`].
     pub fn new(personality: Personality) -> Self {
         let greeting = personality.greeting();
+        let parser = Parser::new(Dialect::of(personality.version));
         let mut session = Self {
             personality,
             mode: Mode::Negotiating,
-            parser: Parser::default(),
+            parser,
             input: Vec::new(),
             input_parsed: 0,
             eof: false,
@@ -326,7 +328,8 @@ impl MonitorSession {
     fn begin(&mut self, message: &Value, urgent: bool) -> Option<Request> {
         let id = request::id(message);
         let oob_enabled = self.mode == Mode::Ready { oob: true };
-        match request::shape(message, oob_enabled) {
+        let wording = Wording::of(self.personality.version);
+        match request::shape(message, oob_enabled, wording) {
             Err(error) => self.send_reply(Err(error), id.as_ref()),
             Ok(shaped) if !shaped.oob && shaped.name == NEGOTIATION => {
                 let result = self.negotiate(&shaped);

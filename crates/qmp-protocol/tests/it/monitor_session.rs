@@ -236,3 +236,36 @@ fn old_releases_offer_no_oob() {
     assert!(take(&mut session).contains("Capability oob not available"));
     assert_eq!(session.mode(), Mode::Negotiating);
 }
+
+/// The texts are from documents of the time; no running QEMU was asked.
+#[test]
+fn early_releases_complain_in_other_words() {
+    let complaints = |version: Version| -> Vec<String> {
+        let mut session = MonitorSession::new(Personality::of(version));
+        take(&mut session);
+        session.handle_input(b"[] {'id': 1} {'execute': 1} {'arguments': []} {'x': 1} [1 2]");
+        session.handle_input(b"{'execute': 'stop'}");
+        assert_eq!(session.poll_request(), None);
+        let output = take(&mut session);
+        let descs = output.lines().map(|line| {
+            let (_, desc) = line.split_once("\"desc\": \"").unwrap();
+            desc.split_once("\"}").unwrap().0.to_owned()
+        });
+        descs.collect()
+    };
+    let early = [
+        "Expected 'object' in QMP input",
+        "Expected 'execute' in QMP input",
+        "QMP input object member 'execute' expects 'string'",
+        "QMP input object member 'arguments' expects 'object'",
+        "QMP input object member 'x' is unexpected",
+        "Invalid JSON syntax",
+        "Expecting capabilities negotiation with 'qmp_capabilities'",
+    ];
+    assert_eq!(complaints(Version::new(2, 6)), early);
+    let between = complaints(Version::new(2, 9));
+    assert_eq!(between[0], "QMP input must be a JSON object");
+    assert_eq!(between[5], "Invalid JSON syntax");
+    let separator = "JSON parse error, expected separator in list";
+    assert_eq!(complaints(Version::new(3, 1))[5], separator);
+}
