@@ -11,7 +11,6 @@ use qmp_protocol::{CommandError, ErrorClass};
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 use crate::builtin::Builtins;
 use crate::commands::{Call, Commands};
@@ -19,6 +18,7 @@ use crate::dialer::Dialer;
 use crate::emitter::Emitter;
 use crate::hub::SessionId;
 use crate::limits::{ACCEPT_RETRY, READ_CHUNK_SIZE_BYTES, READY_MAX_SOURCES};
+use crate::line::Line;
 use crate::listener::Listener;
 use crate::observer::Observer;
 
@@ -46,7 +46,7 @@ pub struct Driver {
 /// One connection.
 #[derive(Debug)]
 struct Client {
-    stream: OwnedFd,
+    line: Line,
     origin: Origin,
     /// What its descriptor is watched for.
     interest: EventFlags,
@@ -83,7 +83,7 @@ pub(crate) struct Parts {
     pub(crate) observer: Box<dyn Observer>,
     pub(crate) listeners: Vec<Listener>,
     pub(crate) dialers: Vec<Dialer>,
-    pub(crate) streams: Vec<OwnedFd>,
+    pub(crate) lines: Vec<Line>,
 }
 
 impl Driver {
@@ -111,8 +111,8 @@ impl Driver {
             last: BTreeMap::new(),
             accept_again: None,
         };
-        for stream in parts.streams {
-            driver.connect(stream, Origin::Given)?;
+        for line in parts.lines {
+            driver.connect(line, Origin::Given)?;
         }
         driver.dial(Instant::now())?;
         driver.flush_all()?;
@@ -202,7 +202,7 @@ impl Driver {
             Ok(Some(stream)) => {
                 let data = Source::Listener(index).data();
                 epoll::modify(&self.epoll, listener, data, EventFlags::empty())?;
-                self.connect(stream, Origin::Listener(index))
+                self.connect(Line::Socket(stream), Origin::Listener(index))
             }
             Ok(None) => Ok(()),
             Err(error) => {
@@ -232,26 +232,24 @@ impl Driver {
         for index in 0..self.dialers.len() {
             let dialer = self.dialers.get_mut(index);
             if let Some(stream) = dialer.and_then(|dialer| dialer.dial(now)) {
-                self.connect(stream, Origin::Dialer(index))?;
+                self.connect(Line::Socket(stream), Origin::Dialer(index))?;
             }
         }
         Ok(())
     }
 
-    fn connect(&mut self, stream: OwnedFd, origin: Origin) -> io::Result<()> {
-        rustix::io::ioctl_fionbio(&stream, true)?;
+    fn connect(&mut self, line: Line, origin: Origin) -> io::Result<()> {
         let before = self.last.get(&origin).filter(|_| origin != Origin::Given);
         let id = match before {
             Some(before) => self.emitter.hub().connect_after(*before),
             None => self.emitter.hub().connect(),
         };
         self.last.insert(origin, id);
-        let interest = EventFlags::IN;
-        epoll::add(&self.epoll, &stream, Source::Client(id).data(), interest)?;
+        line.watch(&self.epoll, Source::Client(id).data())?;
         let client = Client {
-            stream,
+            line,
             origin,
-            interest,
+            interest: EventFlags::IN,
             broken: false,
             ready: false,
         };
@@ -268,11 +266,13 @@ impl Driver {
         let Some(session) = hub.session(id) else {
             return;
         };
-        if session.wants_input() {
+        if client.line.is_cut(flags) {
+            client.broken = true;
+        } else if session.wants_input() {
             let mut chunk = [0; READ_CHUNK_SIZE_BYTES];
-            match recv(&client.stream, &mut chunk, RecvFlags::empty()) {
-                Ok((0, _)) => session.handle_eof(),
-                Ok((length, _)) => session.handle_input(chunk.get(..length).unwrap_or(&[])),
+            match client.line.receive(&mut chunk) {
+                Ok(0) => session.handle_eof(),
+                Ok(length) => session.handle_input(chunk.get(..length).unwrap_or(&[])),
                 Err(Errno::AGAIN | Errno::INTR) => {}
                 Err(_) => client.broken = true,
             }
@@ -338,7 +338,7 @@ impl Driver {
                 continue;
             };
             while !client.broken && !session.output().is_empty() {
-                match send(&client.stream, session.output(), SendFlags::NOSIGNAL) {
+                match client.line.send(session.output()) {
                     Ok(length) => session.consume_output(length),
                     Err(Errno::INTR) => {}
                     Err(Errno::AGAIN) => break,
@@ -361,7 +361,7 @@ impl Driver {
             interest.set(EventFlags::OUT, !session.output().is_empty());
             if interest != client.interest {
                 let data = Source::Client(*id).data();
-                epoll::modify(&self.epoll, &client.stream, data, interest)?;
+                client.line.rewatch(&self.epoll, data, interest)?;
                 client.interest = interest;
             }
         }

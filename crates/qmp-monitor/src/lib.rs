@@ -58,6 +58,7 @@ mod driver;
 mod emitter;
 mod hub;
 pub mod limits;
+mod line;
 mod listener;
 mod monitor;
 mod observer;

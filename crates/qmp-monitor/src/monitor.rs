@@ -18,6 +18,7 @@ use crate::dialer::Dialer;
 use crate::driver::{Driver, Parts};
 use crate::emitter::Emitter;
 use crate::hub::Hub;
+use crate::line::Line;
 use crate::listener::Listener;
 use crate::observer::{NoObserver, Observer};
 use crate::waker::Waker;
@@ -119,7 +120,7 @@ enum Endpoint {
     Unix(PathBuf),
     Tcp(SocketAddr),
     Dial(PathBuf, Duration),
-    Stream(OwnedFd),
+    Given(Line),
 }
 
 /// Why a monitor could not be made.
@@ -236,7 +237,22 @@ impl Builder {
     /// dialled, as QEMU does without `server=on`.
     #[must_use]
     pub fn stream(mut self, stream: impl Into<OwnedFd>) -> Self {
-        self.endpoints.push(Endpoint::Stream(stream.into()));
+        let line = Line::Socket(stream.into());
+        self.endpoints.push(Endpoint::Given(line));
+        self
+    }
+
+    /// Serves a client that writes into one descriptor and reads from another: two pipes, or standard
+    /// input and output (as duplicates), as `-qmp stdio` does. Both are made non-blocking, also for
+    /// others who have them open.
+    ///
+    /// `input` cannot be a regular file. SIGPIPE must be ignored, as it is in every Rust program that has
+    /// not asked for it.
+    #[must_use]
+    pub fn pipes(mut self, input: impl Into<OwnedFd>, output: impl Into<OwnedFd>) -> Self {
+        let (input, output) = (input.into(), output.into());
+        let line = Line::Pipes { input, output };
+        self.endpoints.push(Endpoint::Given(line));
         self
     }
 
@@ -269,7 +285,7 @@ impl Builder {
         if let Some(bytes) = self.output_max_bytes {
             hub = hub.with_output_limit(bytes);
         }
-        let (mut listeners, mut dialers, mut streams) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut listeners, mut dialers, mut lines) = (Vec::new(), Vec::new(), Vec::new());
         for endpoint in self.endpoints {
             match endpoint {
                 Endpoint::Unix(path) => {
@@ -289,7 +305,7 @@ impl Builder {
                 Endpoint::Dial(path, pause) => {
                     dialers.push(Dialer::new(path, pause, Instant::now()));
                 }
-                Endpoint::Stream(stream) => streams.push(stream),
+                Endpoint::Given(line) => lines.push(line),
             }
         }
         let builtins = Builtins::new(personality, self.name, self.uuid, self.commands.list());
@@ -301,7 +317,7 @@ impl Builder {
             observer: self.observer,
             listeners,
             dialers,
-            streams,
+            lines,
         })?;
         Ok((driver, emitter))
     }

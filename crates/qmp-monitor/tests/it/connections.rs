@@ -1,6 +1,6 @@
 //! Who is served, who waits, who is let go.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::mpsc;
@@ -144,6 +144,37 @@ fn tcp_and_streams_serve_as_well() {
     let mut last = String::new();
     tcp.read_to_string(&mut last).unwrap();
     assert!(last.contains("\"event\": \"STOP\""), "{last}");
+}
+
+#[test]
+fn a_pair_of_pipes_serves_like_a_socket() {
+    let (input, mut to_monitor) = std::io::pipe().unwrap();
+    let (from_monitor, output) = std::io::pipe().unwrap();
+    let (sender, goodbyes) = mpsc::channel();
+    let builder = Monitor::builder()
+        .observer(Goodbyes(sender))
+        .pipes(input, output);
+    let monitor = builder.build().unwrap();
+    let mut lines = BufReader::new(from_monitor).lines();
+    let mut line = || lines.next().unwrap().unwrap();
+    assert!(line().starts_with(r#"{"QMP": "#));
+    to_monitor
+        .write_all(b"{'execute': 'qmp_capabilities'}")
+        .unwrap();
+    assert_eq!(line(), "{\"return\": {}}");
+
+    // More than a pipe holds: the monitor waits for room, not for the client.
+    let count = 3000;
+    for _ in 0..count {
+        monitor.emit(Stop::default());
+    }
+    for _ in 0..count {
+        assert!(line().contains("\"event\": \"STOP\""));
+    }
+    // Its reader gone is the client gone, though what it writes into is open still.
+    drop(lines);
+    assert_eq!(goodbyes.recv_timeout(PATIENCE), Ok(Closed::Left));
+    drop(to_monitor);
 }
 
 #[test]
