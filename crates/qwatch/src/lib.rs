@@ -11,4 +11,5 @@ pub mod limits;
 pub mod machine;
 pub mod output;
 pub mod record;
+pub mod service;
 pub mod time;

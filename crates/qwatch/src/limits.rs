@@ -144,5 +144,11 @@ pub const BIG_REPLY_MAX_BYTES: usize = 60 * 1024 * 1024;
 /// How long clients of an emulated machine have to read the rest after its end.
 pub const RELAY_DRAIN: Duration = Duration::from_secs(5);
 
+/// Descriptors a service manager may hand over: connections, and some listeners.
+pub const INHERITED_MAX: usize = ATTACHMENTS_MAX + 1024;
+
+/// How long a service manager that does not read what it is told is waited for.
+pub const NOTIFY_WAIT: Duration = Duration::from_secs(1);
+
 /// How long attachments have to say goodbye when the recorder is stopped.
 pub const STOP_WAIT: Duration = Duration::from_secs(5);
