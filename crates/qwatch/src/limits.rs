@@ -152,3 +152,12 @@ pub const NOTIFY_WAIT: Duration = Duration::from_secs(1);
 
 /// How long attachments have to say goodbye when the recorder is stopped.
 pub const STOP_WAIT: Duration = Duration::from_secs(5);
+
+/// How long a QEMU that was told to dial a recorder is given to reach it.
+pub const ADOPT_ANSWER_WAIT: Duration = Duration::from_secs(5);
+
+/// How often it is asked meanwhile whether it has.
+pub const ADOPT_LOOK: Duration = Duration::from_millis(100);
+
+/// How often an adopted QEMU dials a recorder that is away; whole seconds, which all releases know.
+pub const ADOPT_REDIAL: Duration = Duration::from_secs(1);

@@ -12,6 +12,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::output::{ColorWhen, OutputArgs, Printer, escape};
 
+mod adopt;
 mod check;
 mod command;
 mod completions;
@@ -66,6 +67,7 @@ enum Command {
     Record(record::Args),
     History(history::Args),
     Status(status::Args),
+    Adopt(adopt::Args),
     Decode(decode::Args),
     Events(events::Args),
     Check(check::Args),
@@ -84,6 +86,7 @@ impl Command {
             Self::Record(args) => record::run(args, ui),
             Self::History(args) => history::run(args, ui),
             Self::Status(args) => status::run(args, ui),
+            Self::Adopt(args) => adopt::run(args, ui),
             Self::Decode(args) => decode::run(args, ui),
             Self::Events(args) => events::run(args, ui),
             Self::Check(args) => check::run(args, ui),

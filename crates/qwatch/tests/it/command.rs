@@ -19,6 +19,7 @@ pub(crate) fn qwatch(args: &[&str]) -> Command {
 }
 
 /// What a finished program said.
+#[derive(Debug)]
 pub(crate) struct Said {
     pub(crate) code: i32,
     pub(crate) out: String,

@@ -1,5 +1,6 @@
 //! The tests of qwatch from outside, in one binary; one module a concern.
 
+mod adopt;
 mod book;
 mod command;
 mod decode;
