@@ -16,6 +16,8 @@
 //!   index over `event.run` would cost a page a machine in every transaction.
 //! * `zone`: for each block of [`crate::limits::ZONE_RECORDS`] records the earliest and latest time in it.
 //!   Stamps are not monotonic, so times cannot be searched by halving; the blocks that may hold a time can.
+//! * `connection`, `chunk`: the connections there are, and for each which bytes at the head of its socket
+//!   are in the journal already; for a recorder that goes on where another was killed.
 //! * `cursor`: how far each durable follower has come.
 //! * the views `events`, `machines`, `runs`, `gaps` are a promise to everyone with an SQLite at hand; the
 //!   tables are not.
@@ -30,8 +32,10 @@
 //!
 //! A commit that fails (disk full, I/O error) is kept and tried again until it succeeds; the queue fills,
 //! attachments wait, QEMU keeps its events. [`Health`] says so to whoever asks. After `kill -9` SQLite's
-//! log is recovered at the next opening, runs that never ended get their `detached` note, and `seq` goes on.
+//! log is recovered at the next opening, runs that never ended get their `detached` note (unless their
+//! connections were handed over, and the runs go on), and `seq` goes on.
 
+mod connection;
 mod entry;
 mod error;
 mod follow;
@@ -45,6 +49,7 @@ pub mod schema;
 mod store;
 mod writer;
 
+pub use connection::{Chunk, Connected, ConnectionId, KeptConnection, Mark, Memory};
 pub use entry::{Entry, Note};
 pub use error::{OpenError, ReadError, WriteError};
 pub use follow::Follower;

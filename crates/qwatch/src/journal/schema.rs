@@ -23,7 +23,7 @@ const _: () = assert!(FIRST_QEMU_NAME == 64);
 pub(super) type Step = fn() -> String;
 
 /// All steps, the first of which makes an empty file a journal.
-pub(super) const STEPS: &[Step] = &[first_layout];
+pub(super) const STEPS: &[Step] = &[first_layout, connections];
 
 /// Brings a file from its layout to the last of `steps`, one transaction a step.
 ///
@@ -122,6 +122,29 @@ CREATE TABLE cursor (
     seq INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 ";
+
+/// What outlives a recorder whose descriptors are kept. `chunk` is written in every transaction of every
+/// machine: its rows are small and lie together, so that many machines share a page.
+fn connections() -> String {
+    "
+CREATE TABLE connection (
+    id INTEGER PRIMARY KEY,
+    run INTEGER NOT NULL,
+    claimed TEXT NOT NULL,
+    greeting TEXT NOT NULL,
+    oob INTEGER NOT NULL,
+    dialled_in INTEGER NOT NULL,
+    shutdown TEXT,
+    asking TEXT
+) STRICT;
+CREATE TABLE chunk (
+    connection INTEGER PRIMARY KEY,
+    length INTEGER NOT NULL,
+    hash INTEGER NOT NULL
+) STRICT;
+"
+    .to_owned()
+}
 
 /// A time in microseconds as RFC 3339 text in UTC with six decimals. NULL stays NULL.
 fn rfc3339(us: &str) -> String {
@@ -222,7 +245,7 @@ WHERE e.name = {} AND e.name < {FIRST_QEMU_NAME};
 mod tests {
     use super::*;
 
-    fn second_layout() -> String {
+    fn next_layout() -> String {
         "ALTER TABLE run ADD COLUMN host TEXT; CREATE TABLE later (id INTEGER PRIMARY KEY) STRICT;"
             .to_owned()
     }
@@ -244,18 +267,14 @@ mod tests {
     #[test]
     fn an_older_file_is_brought_up_and_keeps_its_rows() {
         let mut conn = Connection::open_in_memory().expect("a database");
-        migrate(&mut conn, STEPS).expect("the first layout");
+        migrate(&mut conn, STEPS).expect("today's layout");
         assert_eq!(user_version(&conn), Ok(VERSION));
         assert_eq!(application_id(&conn), Ok(APPLICATION_ID));
         conn.execute("INSERT INTO machine(name) VALUES ('web')", [])
             .expect("a row");
 
-        let longer: Vec<Step> = STEPS
-            .iter()
-            .copied()
-            .chain([second_layout as Step])
-            .collect();
-        migrate(&mut conn, &longer).expect("the second layout");
+        let longer: Vec<Step> = STEPS.iter().copied().chain([next_layout as Step]).collect();
+        migrate(&mut conn, &longer).expect("the next layout");
         assert_eq!(user_version(&conn), Ok(VERSION + 1));
         assert!(table_exists(&conn, "later") && table_exists(&conn, "events"));
         let name: String = conn

@@ -10,7 +10,9 @@ use rusqlite::{
 use super::entry::{Entry, Name, Note};
 use super::places::Places;
 use super::schema::FIRST_QEMU_NAME;
-use super::{OpenError, OpenedRun, RunEnd, RunId, RunInfo, Settings, open};
+use super::{
+    KeptConnection, Mark, OpenError, OpenedRun, RunEnd, RunId, RunInfo, Settings, connection, open,
+};
 use crate::limits::{NAME_CACHE_MAX_ENTRIES, SAME_START_US, ZONE_RECORDS};
 use crate::time;
 
@@ -21,6 +23,8 @@ pub(super) struct Store {
     names: HashMap<String, i64>,
     zone: Option<Zone>,
     places: Places,
+    /// Connections that were handed over by an earlier process.
+    kept: Vec<KeptConnection>,
 }
 
 /// What one request does to the file.
@@ -32,6 +36,7 @@ pub(super) enum Change<'r> {
         run: RunId,
         entries: &'r [Entry],
         end: Option<&'r RunEnd>,
+        mark: Option<&'r Mark>,
     },
 }
 
@@ -53,7 +58,8 @@ struct Zone {
 }
 
 impl Store {
-    /// Opens or makes the file; runs that an earlier process left open are closed.
+    /// Opens or makes the file; runs that an earlier process left open are closed, but for those whose
+    /// connections were handed over.
     pub(super) fn open(path: &Path, settings: &Settings, now_us: i64) -> Result<Self, OpenError> {
         let conn = open::for_writing(path, settings)?;
         let sqlite = |source| OpenError::Sqlite {
@@ -66,10 +72,17 @@ impl Store {
             names: HashMap::new(),
             zone: None,
             places: Places::default(),
+            kept: Vec::new(),
         };
         store.load(now_us).map_err(sqlite)?;
+        store.kept = connection::load(&mut store.conn, &settings.handed_over).map_err(sqlite)?;
         store.close_left_open(now_us).map_err(sqlite)?;
         Ok(store)
+    }
+
+    /// The connections to go on with; given once.
+    pub(super) fn take_kept(&mut self) -> Vec<KeptConnection> {
+        std::mem::take(&mut self.kept)
     }
 
     /// Number of the last record, 0 if there is none.
@@ -137,11 +150,19 @@ impl Store {
             for change in changes {
                 outcomes.push(match change {
                     Change::Open(info) => Outcome::Opened(open_run(&tx, info, appender.places)?),
-                    Change::Append { run, entries, end } => {
+                    Change::Append {
+                        run,
+                        entries,
+                        end,
+                        mark,
+                    } => {
                         let after = appender.last_seq.unsigned_abs();
                         appender.append(*run, entries)?;
                         if let Some(end) = end {
                             end_run(&tx, *run, end)?;
+                        }
+                        if let Some(mark) = mark {
+                            connection::mark(&tx, *run, mark)?;
                         }
                         let last = appender.last_seq.unsigned_abs();
                         assert_eq!(
@@ -202,10 +223,11 @@ impl Store {
             .prepare("SELECT id, attached FROM run WHERE detached IS NULL ORDER BY id")?
             .query_map([], |row| Ok((RunId(row.get(0)?), row.get(1)?)))?
             .collect::<rusqlite::Result<_>>()?;
-        for (run, attached_us) in open {
+        let kept: Vec<RunId> = self.kept.iter().map(|kept| kept.run).collect();
+        for (run, attached_us) in open.into_iter().filter(|(run, _)| !kept.contains(run)) {
             let heard = last_received(&self.conn, &self.places, run)?.unwrap_or(attached_us);
             let data = serde_json::json!({
-                "reason": "the recorder ended without a word (killed, crashed, or the host went down)",
+                "reason": LEFT_OPEN,
                 "heard_until": time::rfc3339(heard),
             });
             let end = RunEnd {
@@ -216,11 +238,16 @@ impl Store {
                 run,
                 entries: &[Entry::note(Note::Detached, data.to_string(), now_us)],
                 end: Some(&end),
+                mark: None,
             }])?;
         }
         Ok(())
     }
 }
+
+/// Why the end of a run is not known.
+const LEFT_OPEN: &str = "the recorder ended without a word (killed, crashed, or the host went down; \
+    or stopped by a service manager that has not kept the connection)";
 
 /// The rows of one transaction.
 struct Appender<'t> {

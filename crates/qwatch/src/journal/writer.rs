@@ -11,7 +11,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use super::lock::WriterLock;
 use super::store::{Change, Outcome, Store};
-use super::{Entry, OpenError, OpenedRun, RunEnd, RunId, RunInfo, WriteError};
+use super::{
+    ConnectionId, Entry, KeptConnection, Mark, OpenError, OpenedRun, RunEnd, RunId, RunInfo,
+    WriteError,
+};
 use crate::limits::{
     COMMIT_MAX_BYTES, COMMIT_MAX_ROWS, PLACES_QUIET, QUEUE_ENTRY_BYTES, QUEUE_MAX_BYTES,
     WAL_MAX_BYTES, WAL_QUIET_BYTES, WRITE_RETRY_MAX, WRITE_RETRY_MIN, WRITER_QUIET,
@@ -24,6 +27,8 @@ use crate::time;
 pub struct Settings {
     /// The file never grows beyond so many pages of 8 KiB; at that size writing waits as on a full disk.
     pub pages_max: Option<u32>,
+    /// Connections of an earlier recorder whose descriptors this process was handed.
+    pub handed_over: Vec<ConnectionId>,
 }
 
 impl Settings {
@@ -31,6 +36,13 @@ impl Settings {
     #[must_use]
     pub fn pages_max(mut self, pages: u32) -> Self {
         self.pages_max = Some(pages);
+        self
+    }
+
+    /// Sets [`Settings::handed_over`].
+    #[must_use]
+    pub fn handed_over(mut self, connections: Vec<ConnectionId>) -> Self {
+        self.handed_over = connections;
         self
     }
 }
@@ -65,6 +77,7 @@ pub struct Batch {
 #[derive(Debug)]
 pub struct Journal {
     writer: Writer,
+    kept: Vec<KeptConnection>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
@@ -94,7 +107,8 @@ impl Journal {
             })?;
         }
         let lock = WriterLock::take(path)?;
-        let store = Store::open(path, settings, time::now_us())?;
+        let mut store = Store::open(path, settings, time::now_us())?;
+        let kept = store.take_kept();
         let (requests, queue) = mpsc::channel();
         let (position_tx, position) = watch::channel(store.last_seq());
         let (health_tx, health) = watch::channel(Health::Good);
@@ -120,6 +134,7 @@ impl Journal {
                 position,
                 health,
             },
+            kept,
             thread: Some(thread),
         })
     }
@@ -127,6 +142,11 @@ impl Journal {
     /// A handle for an attachment.
     pub fn writer(&self) -> Writer {
         self.writer.clone()
+    }
+
+    /// The connections of [`Settings::handed_over`] that are known and whose runs go on; given once.
+    pub fn take_kept(&mut self) -> Vec<KeptConnection> {
+        mem::take(&mut self.kept)
     }
 
     /// Number of the last committed record, as it moves. It never runs ahead of the disk.
@@ -201,11 +221,23 @@ impl Writer {
     /// # Errors
     /// When the journal is closed.
     pub async fn append(&self, batch: Batch) -> Result<Receipt, WriteError> {
+        self.append_marked(batch, None).await
+    }
+
+    /// As [`Writer::append`], and says in the same transaction how far the connection has come.
+    ///
+    /// # Errors
+    /// When the journal is closed.
+    pub async fn append_marked(
+        &self,
+        batch: Batch,
+        mark: Option<Mark>,
+    ) -> Result<Receipt, WriteError> {
         let bytes = batch.entries.iter().map(Entry::cost_bytes).sum::<usize>() + QUEUE_ENTRY_BYTES;
         let room = self.room_for(bytes).await?;
         let (reply, done) = oneshot::channel();
         self.send(Request::Change(Pending {
-            work: Work::Append(batch),
+            work: Work::Append(batch, mark),
             reply,
             bytes,
             _room: room,
@@ -271,17 +303,18 @@ struct Pending {
 
 enum Work {
     Open(RunInfo),
-    Append(Batch),
+    Append(Batch, Option<Mark>),
 }
 
 impl Pending {
     fn change(&self) -> Change<'_> {
         match &self.work {
             Work::Open(info) => Change::Open(info),
-            Work::Append(batch) => Change::Append {
+            Work::Append(batch, mark) => Change::Append {
                 run: batch.run,
                 entries: &batch.entries,
                 end: batch.end.as_ref(),
+                mark: mark.as_ref(),
             },
         }
     }
@@ -289,7 +322,7 @@ impl Pending {
     fn rows(&self) -> usize {
         match &self.work {
             Work::Open(_) => 1,
-            Work::Append(batch) => batch.entries.len(),
+            Work::Append(batch, _) => batch.entries.len(),
         }
     }
 }
