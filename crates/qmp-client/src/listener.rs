@@ -3,8 +3,11 @@
 use std::fmt;
 use std::fs::{self, Metadata};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::net::{SocketAddr, TcpListener as StdTcpListener};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::net::UnixListener as StdUnixListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -30,7 +33,7 @@ pub struct Listener {
     address: Address,
     socket: Listening,
     /// Removed at the end.
-    _file: Option<SocketFile>,
+    file: Option<SocketFile>,
 }
 
 /// A QEMU that has dialled in and has not been heard yet.
@@ -65,12 +68,69 @@ impl Listener {
             Ok((socket, file)) => Ok(Self {
                 address: address.clone(),
                 socket,
-                _file: file,
+                file,
             }),
             Err(kind) => Err(ListenError {
                 address: address.clone(),
                 kind,
             }),
+        }
+    }
+
+    /// Takes over a socket that listens already: a service manager opened it, or kept it when the process
+    /// that had bound it ended. Its file is left alone at the end. Must be called within a tokio runtime.
+    ///
+    /// See [`Listener::is_bound_to`].
+    ///
+    /// # Errors
+    ///
+    /// When the socket is none that could listen there.
+    pub fn adopt(address: &Address, socket: OwnedFd) -> Result<Self, ListenError> {
+        let adopted = match address {
+            Address::Unix { .. } | Address::Abstract { .. } => adopt_unix(socket),
+            Address::Tcp { .. } => adopt_tcp(socket),
+        };
+        match adopted {
+            Ok(socket) => Ok(Self {
+                address: address.clone(),
+                socket,
+                file: None,
+            }),
+            Err(error) => Err(ListenError {
+                address: address.clone(),
+                kind: ListenErrorKind::Io(error),
+            }),
+        }
+    }
+
+    /// Whether whoever dials this address reaches this socket. One whose file is gone reaches nobody.
+    ///
+    /// A path that was too long for a socket's name cannot be told from the socket: then it is not.
+    pub async fn is_bound_to(socket: BorrowedFd<'_>, address: &Address) -> bool {
+        let Ok(bound) = rustix::net::getsockname(socket) else {
+            return false;
+        };
+        match address {
+            Address::Unix { path, .. } => {
+                SocketAddrUnix::try_from(bound).is_ok_and(|bound| is_path(&bound, path))
+            }
+            Address::Abstract { name, .. } => SocketAddrUnix::try_from(bound)
+                .is_ok_and(|bound| bound.abstract_name() == Some(name.as_bytes())),
+            Address::Tcp { host, port, .. } => {
+                let Ok(bound) = SocketAddr::try_from(bound) else {
+                    return false;
+                };
+                tokio::net::lookup_host((host.as_str(), *port))
+                    .await
+                    .is_ok_and(|mut wanted| wanted.any(|wanted| wanted == bound))
+            }
+        }
+    }
+
+    /// Leaves the socket's file where it is when the listener is dropped: another process listens on.
+    pub fn leave_file(&mut self) {
+        if let Some(file) = &mut self.file {
+            file.is_left = true;
         }
     }
 
@@ -106,6 +166,15 @@ impl Listener {
                 address,
                 kind: error.into(),
             }),
+        }
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.socket {
+            Listening::Unix(socket) => socket.as_fd(),
+            Listening::Tcp(socket) => socket.as_fd(),
         }
     }
 }
@@ -147,10 +216,14 @@ impl fmt::Debug for Incoming {
 struct SocketFile {
     path: PathBuf,
     identity: (u64, u64),
+    is_left: bool,
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
+        if self.is_left {
+            return;
+        }
         let found = fs::symlink_metadata(&self.path);
         if found.is_ok_and(|found| identity(&found) == self.identity) {
             // Nobody can be told; the next listener replaces it.
@@ -169,6 +242,7 @@ fn bind_path(path: &Path) -> Result<(Listening, SocketFile), ListenErrorKind> {
         // Absolute: the working directory may change before it is removed.
         path: std::path::absolute(path)?,
         identity: identity(&metadata),
+        is_left: false,
     };
     Ok((Listening::Unix(socket), file))
 }
@@ -193,6 +267,33 @@ async fn bind_tcp(host: &str, port: u16) -> Result<Listening, ListenErrorKind> {
         Ok(socket) => Ok(Listening::Tcp(socket)),
         Err(error) => Err(explain(Path::new(""), error)),
     }
+}
+
+fn adopt_unix(socket: OwnedFd) -> io::Result<Listening> {
+    let socket = StdUnixListener::from(socket);
+    // A stream, or there is nothing to accept; and of this family.
+    socket.local_addr()?;
+    socket.set_nonblocking(true)?;
+    Ok(Listening::Unix(UnixListener::from_std(socket)?))
+}
+
+fn adopt_tcp(socket: OwnedFd) -> io::Result<Listening> {
+    let socket = StdTcpListener::from(socket);
+    socket.local_addr()?;
+    socket.set_nonblocking(true)?;
+    Ok(Listening::Tcp(TcpListener::from_std(socket)?))
+}
+
+fn is_path(bound: &SocketAddrUnix, path: &Path) -> bool {
+    let Some(bound) = bound.path_bytes() else {
+        return false;
+    };
+    let bound = Path::new(std::ffi::OsStr::from_bytes(bound));
+    let is_same = match (std::path::absolute(bound), std::path::absolute(path)) {
+        (Ok(bound), Ok(path)) => bound == path,
+        _ => false,
+    };
+    is_same && fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket())
 }
 
 /// A listening socket whose file only its owner may use, from its first moment on: the kernel takes

@@ -1,6 +1,7 @@
 //! QEMU dials us.
 
 use std::fs;
+use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 
 use qmp_client::{Address, ConnectErrorKind, ListenErrorKind, Listener, Options, connect};
@@ -113,6 +114,55 @@ async fn a_listener_leaves_the_file_of_its_successor_alone() {
     let _second = Listener::bind(&Address::unix(&path)).await.unwrap();
     drop(first);
     assert!(path.exists());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_socket_that_listens_already_is_known_by_its_address_and_taken_over() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("qmp");
+    let name = format!("@qwatch-test-adopt-{}", std::process::id());
+    let mut first = Listener::bind(&Address::unix(&path)).await.unwrap();
+    let others = [
+        Address::unix(folder.path().join("other")),
+        name.parse().unwrap(),
+        "tcp:127.0.0.1:1".parse().unwrap(),
+    ];
+    for other in &others {
+        assert!(
+            !Listener::is_bound_to(first.as_fd(), other).await,
+            "{other}"
+        );
+    }
+    // The process that bound it ends; somebody has kept the socket.
+    let kept = first.as_fd().try_clone_to_owned().unwrap();
+    first.leave_file();
+    drop(first);
+    let address = Address::unix(&path);
+    assert!(Listener::is_bound_to(kept.as_fd(), &address).await);
+    let second = Listener::adopt(&address, kept).unwrap();
+    let (incoming, actor) = tokio::join!(second.incoming(), UnixStream::connect(&path));
+    actor.unwrap();
+    assert_eq!(
+        incoming.unwrap().peer().unwrap().pid,
+        Some(std::process::id())
+    );
+    fs::remove_file(&path).unwrap();
+    assert!(!Listener::is_bound_to(second.as_fd(), &address).await);
+
+    let abstract_one = Listener::bind(&others[1]).await.unwrap();
+    assert!(Listener::is_bound_to(abstract_one.as_fd(), &others[1]).await);
+    let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address: Address = format!("tcp:{}", tcp.local_addr().unwrap())
+        .parse()
+        .unwrap();
+    assert!(Listener::is_bound_to(tcp.as_fd(), &address).await);
+    let tcp = Listener::adopt(&address, tcp.into()).unwrap();
+    assert_eq!(tcp.address(), &address);
+    let error = Listener::adopt(
+        &Address::unix(&path),
+        tcp.as_fd().try_clone_to_owned().unwrap(),
+    );
+    assert!(matches!(error.unwrap_err().kind, ListenErrorKind::Io(_)));
 }
 
 #[tokio::test(start_paused = true)]
