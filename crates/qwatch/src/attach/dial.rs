@@ -34,7 +34,7 @@ pub(super) async fn keep_glob(glob: SocketGlob, shared: Shared) {
         for path in found {
             if dialled.len() >= ATTACHMENTS_MAX
                 || dialled.contains_key(&path)
-                || shared.is_ours(&path)
+                || shared.own_sockets.contains(&path)
             {
                 continue;
             }

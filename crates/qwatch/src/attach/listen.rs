@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use qmp_client::{Incoming, Listener, Options};
+use qmp_client::{Incoming, Options};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::Shared;
+use super::door::Door;
 use super::session::{self, Ended, Origin};
 use crate::limits::{ATTACHMENTS_MAX, REDIAL_MIN};
 
 /// Takes in whoever dials, for as long as the recorder runs.
-pub(super) async fn keep(listener: Listener, shared: Shared) {
+pub(super) async fn keep(door: Door, shared: Shared) {
     let room = Arc::new(Semaphore::new(ATTACHMENTS_MAX));
     let mut attachments = JoinSet::new();
     let mut stop = shared.stop.clone();
@@ -21,15 +22,15 @@ pub(super) async fn keep(listener: Listener, shared: Shared) {
             biased;
             _ = stop.wait_for(|stop| *stop) => break,
             Some(_) = attachments.join_next(), if !attachments.is_empty() => continue,
-            incoming = listener.incoming() => incoming,
+            incoming = door.incoming() => incoming,
         };
         match incoming {
             Ok(incoming) => {
                 let Ok(place) = Arc::clone(&room).try_acquire_owned() else {
-                    tracing::warn!(address = %listener.address(), "turned away: {ATTACHMENTS_MAX} QEMUs are attached");
+                    tracing::warn!(address = %door.address(), "turned away: {ATTACHMENTS_MAX} QEMUs are attached");
                     continue;
                 };
-                let address = listener.address().to_string();
+                let address = door.address().to_string();
                 let shared = shared.clone();
                 attachments.spawn(async move {
                     take_in(incoming, address, shared).await;
@@ -41,6 +42,11 @@ pub(super) async fn keep(listener: Listener, shared: Shared) {
                 sleep(REDIAL_MIN).await;
             }
         }
+    }
+    if shared.is_recorder_stopped() {
+        door.leave();
+    } else {
+        door.close();
     }
     attachments.join_all().await;
 }

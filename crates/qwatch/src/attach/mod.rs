@@ -4,6 +4,7 @@
 //! greeted, it is asked who it is, a run is opened in the journal, and from then on everything it says is
 //! handed to the journal's writer in batches. The hand-over waits when the writer's queue is full; then
 //! the events wait in the connection's own queue, behind that in the socket, and behind that in QEMU.
+//! A [`Control`] adds and removes sources of machines while the others are recorded on.
 //!
 //! # Names
 //!
@@ -13,28 +14,31 @@
 //! through the first only.
 
 mod dial;
+mod door;
 mod glob;
 mod listen;
 mod names;
 mod notes;
 mod process;
 mod session;
+mod sources;
 mod state;
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 
-use qmp_client::{Address, ListenError, Listener};
+use qmp_client::{Address, ListenError};
 use thiserror::Error;
-use tokio::sync::watch;
-use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::sync::{mpsc, watch};
 
 use crate::journal::{Journal, OpenError, Settings, WriteError, Writer};
-use crate::limits::STOP_WAIT;
+use crate::service::{Inherited, Manager};
 use crate::time;
 
+use door::Door;
+use sources::{OwnSockets, Request, Sources};
+
 pub use glob::{GlobError, SocketGlob};
+pub use sources::{Changes, Control};
 
 /// What to record, and where.
 #[derive(Clone, Debug)]
@@ -68,14 +72,21 @@ pub enum RecordError {
     /// What was recorded last could not be written.
     #[error(transparent)]
     Write(#[from] WriteError),
+    /// It has been stopped, or was never started.
+    #[error("the recorder is not running")]
+    Stopped,
 }
 
 /// A recorder that is set up: its journal is open, its listeners listen.
 #[derive(Debug)]
 pub struct Recorder {
     journal: Journal,
-    listeners: Vec<Listener>,
+    doors: Vec<Door>,
     monitors: Vec<Monitor>,
+    names: names::Names,
+    manager: Manager,
+    control: Control,
+    requests: mpsc::Receiver<Request>,
     since_us: i64,
 }
 
@@ -85,16 +96,39 @@ impl Recorder {
     /// # Errors
     /// When the journal cannot be opened or an address cannot be listened at.
     pub async fn new(settings: RecorderSettings) -> Result<Self, RecordError> {
+        Self::under(Manager::default(), vec![], settings).await
+    }
+
+    /// As [`Recorder::new`], under a service manager and with the descriptors it hands over.
+    ///
+    /// # Errors
+    /// When the journal cannot be opened or an address cannot be listened at.
+    pub async fn under(
+        manager: Manager,
+        inherited: Vec<Inherited>,
+        settings: RecorderSettings,
+    ) -> Result<Self, RecordError> {
         let since_us = time::now_us();
         let journal = Journal::open(&settings.journal, &Settings::default())?;
-        let mut listeners = Vec::with_capacity(settings.listen.len());
-        for address in &settings.listen {
-            listeners.push(Listener::bind(address).await?);
+        let (listening, connected): (Vec<_>, Vec<_>) =
+            inherited.into_iter().partition(Inherited::is_listening);
+        for socket in connected {
+            tracing::info!(
+                name = socket.name,
+                "closed a connection that was handed over"
+            );
+            manager.forget(&socket.name);
         }
+        let doors = Door::open_all(&settings.listen, listening, &manager).await?;
+        let (control, requests) = Control::new();
         Ok(Self {
             journal,
-            listeners,
+            doors,
             monitors: settings.monitors,
+            names: names::Names::default(),
+            manager,
+            control,
+            requests,
             since_us,
         })
     }
@@ -104,38 +138,41 @@ impl Recorder {
         &self.journal
     }
 
+    /// How many machines are attached, as it changes.
+    pub fn machines(&self) -> watch::Receiver<usize> {
+        self.names.count()
+    }
+
+    /// Changes the sources once it runs.
+    pub fn control(&self) -> Control {
+        self.control.clone()
+    }
+
     /// Records until `stop` becomes true, says goodbye to every machine, and closes the journal.
     ///
     /// # Errors
     /// When what was recorded last could not be written.
-    pub async fn run(self, mut stop: watch::Receiver<bool>) -> Result<(), RecordError> {
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) -> Result<(), RecordError> {
         let shared = Shared {
             writer: self.journal.writer(),
-            names: names::Names::default(),
+            names: self.names,
             stop: stop.clone(),
+            all_stop: stop.clone(),
             since_us: self.since_us,
-            own_sockets: self
-                .listeners
-                .iter()
-                .filter_map(|listener| listener.address().path()?.canonicalize().ok())
-                .collect(),
+            own_sockets: OwnSockets::default(),
+            manager: self.manager,
         };
-        let mut tasks = JoinSet::new();
-        for listener in self.listeners {
-            tasks.spawn(listen::keep(listener, shared.clone()));
-        }
-        for monitor in self.monitors {
-            match monitor {
-                Monitor::Address(address) => tasks.spawn(dial::keep(address, shared.clone())),
-                Monitor::Glob(glob) => tasks.spawn(dial::keep_glob(glob, shared.clone())),
+        let mut sources = Sources::start(shared, self.doors, self.monitors);
+        loop {
+            let request = tokio::select! {
+                biased;
+                // A sender that is gone can stop us no more than one that says so.
+                _ = stop.wait_for(|stop| *stop) => break,
+                Some(request) = self.requests.recv() => request,
             };
+            sources.serve(request).await;
         }
-        drop(shared);
-        // A sender that is gone can stop us no more than one that says so.
-        let _ = stop.wait_for(|stop| *stop).await;
-        if timeout(STOP_WAIT, tasks.join_all()).await.is_err() {
-            tracing::warn!("some machines could not be detached from in time");
-        }
+        sources.stop().await;
         Ok(self.journal.close().await?)
     }
 }
@@ -145,19 +182,20 @@ impl Recorder {
 struct Shared {
     writer: Writer,
     names: names::Names,
+    /// True when this source is to end: with the recorder, or because it is taken out of the settings.
     stop: watch::Receiver<bool>,
+    /// True when the recorder is to end.
+    all_stop: watch::Receiver<bool>,
     /// Since when this recorder runs, microseconds since 1970.
     since_us: i64,
-    /// The files of our own listeners, so that no glob makes us dial ourselves.
-    own_sockets: Arc<[PathBuf]>,
+    own_sockets: OwnSockets,
+    manager: Manager,
 }
 
 impl Shared {
-    fn is_ours(&self, path: &Path) -> bool {
-        !self.own_sockets.is_empty()
-            && path
-                .canonicalize()
-                .is_ok_and(|path| self.own_sockets.contains(&path))
+    /// Whether it is the recorder that ends, not only a source.
+    fn is_recorder_stopped(&self) -> bool {
+        *self.all_stop.borrow()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
 use super::{cut, process};
@@ -28,6 +28,7 @@ pub(super) struct Names {
 struct Held {
     by_name: Mutex<HashMap<String, Holder>>,
     released: Notify,
+    count: watch::Sender<usize>,
 }
 
 #[derive(Debug)]
@@ -48,6 +49,11 @@ pub(super) struct Lease {
 pub(super) struct Duplicate;
 
 impl Names {
+    /// How many there are, as it changes.
+    pub(super) fn count(&self) -> watch::Receiver<usize> {
+        self.held.count.subscribe()
+    }
+
     /// Takes the name, or tells the machine apart from another of that name: by process (`web#4242`), by
     /// uuid (`web#0c5d3f2a`), or by count (`web#2`). Waits a moment for an attachment that is just ending.
     pub(super) async fn claim(&self, claim: Claim) -> Result<Lease, Duplicate> {
@@ -98,6 +104,7 @@ impl Names {
             ending: false,
         };
         by_name.insert(name.clone(), holder);
+        self.held.count.send_replace(by_name.len());
         Attempt::Taken(Ok(Lease {
             name,
             held: Arc::clone(&self.held),
@@ -127,7 +134,10 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.held.lock().remove(&self.name);
+        let mut by_name = self.held.lock();
+        by_name.remove(&self.name);
+        self.held.count.send_replace(by_name.len());
+        drop(by_name);
         self.held.released.notify_waiters();
     }
 }

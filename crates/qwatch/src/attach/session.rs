@@ -282,7 +282,12 @@ impl Attachment<'_> {
             detached_us: at_us,
             ended: None,
         };
-        let entry = notes::detached("the recorder was stopped", None, at_us);
+        let reason = if self.shared.is_recorder_stopped() {
+            "the recorder was stopped"
+        } else {
+            "it was taken out of the recorder's settings"
+        };
+        let entry = notes::detached(reason, None, at_us);
         match self.append(vec![entry], Some(end)).await {
             Ok(()) => Ended::Stopped,
             Err(_) => Ended::Journal,
