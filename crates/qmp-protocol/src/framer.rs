@@ -121,6 +121,18 @@ impl Framer {
         self.buffer.len() - self.head
     }
 
+    /// The bytes that are in no frame yet.
+    pub fn pending(&self) -> &[u8] {
+        &self.buffer[self.head..]
+    }
+
+    /// Gives memory back that is not needed until the next push.
+    pub fn release_memory(&mut self) {
+        self.buffer.drain(..self.head);
+        self.head = 0;
+        self.buffer.shrink_to_fit();
+    }
+
     pub(crate) fn cut(&mut self) -> Option<Cut> {
         loop {
             match self.scanner.step(&self.buffer[self.head..]) {

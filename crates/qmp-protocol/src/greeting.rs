@@ -34,9 +34,9 @@ impl Greeting {
         self.capabilities.iter().any(|name| name == "oob")
     }
 
-    /// Reads the `QMP` member. Any missing part is taken as empty: later versions of the protocol
-    /// may say it differently, and nothing here depends on it.
-    pub(crate) fn read(raw: &str) -> Option<Self> {
+    /// Reads the `QMP` member; `None` if it is no JSON object. Any missing part is taken as empty: later
+    /// versions of the protocol may say it differently, and nothing here depends on it.
+    pub fn read(raw: &str) -> Option<Self> {
         let wire: Wire = serde_json::from_str(raw).ok()?;
         let qemu = wire.version.qemu;
         let capabilities = wire.capabilities.into_iter().take(CAPABILITIES_MAX_COUNT);
@@ -51,6 +51,26 @@ impl Greeting {
                 .filter_map(|value| value.as_str().map(str::to_owned))
                 .collect(),
         })
+    }
+}
+
+impl Greeting {
+    /// The `QMP` member, as [`Greeting::read`] reads it.
+    pub fn to_json(&self) -> String {
+        let QemuVersion {
+            major,
+            minor,
+            micro,
+            package,
+        } = &self.version;
+        serde_json::json!({
+            "version": {
+                "qemu": { "micro": micro, "minor": minor, "major": major },
+                "package": package,
+            },
+            "capabilities": self.capabilities,
+        })
+        .to_string()
     }
 }
 
@@ -104,5 +124,6 @@ mod tests {
         );
         assert!(greeting.offers_oob());
         assert_eq!(greeting.capabilities, ["oob"]);
+        assert_eq!(Greeting::read(&greeting.to_json()), Some(greeting));
     }
 }

@@ -39,6 +39,8 @@ pub(super) enum Answered {
     Ours,
     /// Nobody waits any more.
     Cancelled,
+    /// A session before this one, over the same connection, may have asked.
+    Before,
     /// No command of this session.
     Unknown,
 }
@@ -46,6 +48,8 @@ pub(super) enum Answered {
 /// The commands that wait, in order, and those that are being answered.
 #[derive(Debug)]
 pub(super) struct Commands {
+    /// The id of `qmp_capabilities`. Those below it are of a session before this one.
+    negotiation: CommandId,
     next: u64,
     waiting: VecDeque<Waiting>,
     in_flight: BTreeMap<CommandId, Flight>,
@@ -64,17 +68,10 @@ struct Flight {
     cancelled: bool,
 }
 
-/// The id of `qmp_capabilities`; commands count from 1.
-const NEGOTIATION: CommandId = CommandId(0);
-
 impl CommandId {
     /// The id in a reply, if it is one that a session could have given.
     pub(super) fn read(raw: &str) -> Option<Self> {
         raw.parse().ok().map(Self)
-    }
-
-    pub(super) fn is_negotiation(self) -> bool {
-        self == NEGOTIATION
     }
 }
 
@@ -84,17 +81,30 @@ impl fmt::Display for CommandId {
     }
 }
 
-impl Default for Commands {
-    fn default() -> Self {
+impl Commands {
+    /// The negotiation has this id, commands count from the next one on.
+    pub(super) fn from(first: u64) -> Self {
+        // So far from the largest number that counting never gets there.
+        let first = first.min(u64::MAX / 2);
         Self {
-            next: NEGOTIATION.0 + 1,
+            negotiation: CommandId(first),
+            next: first + 1,
             waiting: VecDeque::new(),
             in_flight: BTreeMap::new(),
         }
     }
-}
 
-impl Commands {
+    pub(super) fn is_negotiation(&self, id: CommandId) -> bool {
+        id == self.negotiation
+    }
+
+    /// The command that ends the negotiation.
+    pub(super) fn negotiate(&self, oob: bool) -> Vec<u8> {
+        let arguments = oob.then_some(r#"{"enable":["oob"]}"#);
+        print("qmp_capabilities", arguments, false, self.negotiation)
+            .expect("the arguments are a JSON object")
+    }
+
     pub(super) fn awaits_reply(&self) -> bool {
         !self.waiting.is_empty() || self.in_flight.values().any(|flight| !flight.cancelled)
     }
@@ -150,16 +160,10 @@ impl Commands {
                 cancelled: true, ..
             }) => Answered::Cancelled,
             Some(_) => Answered::Ours,
+            None if id < self.negotiation => Answered::Before,
             None => Answered::Unknown,
         }
     }
-}
-
-/// The command that ends the negotiation.
-pub(super) fn negotiation(oob: bool) -> Vec<u8> {
-    let arguments = oob.then_some(r#"{"enable":["oob"]}"#);
-    print("qmp_capabilities", arguments, false, NEGOTIATION)
-        .expect("the arguments are a JSON object")
 }
 
 /// One command as sent. Without any white space but a line end (for servers that read lines): QEMU

@@ -18,6 +18,11 @@
 //!                        └────────────────────┴────────────────────────┴──► Closed
 //! ```
 //!
+//! A session can be given up and gone on with by another, over the same connection and with nothing lost,
+//! as long as somebody keeps the connection: [`ClientSession::resume`] begins in `Ready`,
+//! [`ClientSession::take_over`] in `AwaitingGreeting`. [`ClientSession::offset`] says how far the stream
+//! is done with.
+//!
 //! An event may come in any state but the last: QEMU up to 10.2 can send one before its greeting,
 //! and any QEMU one before the return of the negotiation.
 
@@ -31,6 +36,7 @@ pub use self::output::{CloseReason, Output, State};
 
 use self::commands::Commands;
 use self::output::Verdict;
+use crate::error::ErrorClass;
 use crate::framer::{Cut, Framer, Span};
 use crate::garbage::Garbage;
 use crate::greeting::Greeting;
@@ -86,6 +92,8 @@ pub struct ClientSession {
     commands: Commands,
     /// The negotiation, until it is polled.
     negotiation: Option<Vec<u8>>,
+    /// There may have been another session over this connection.
+    second: bool,
     /// The stream has ended; what the framer still holds is to be given out.
     ended: bool,
     /// Why it was closed, until it is polled.
@@ -101,8 +109,46 @@ impl ClientSession {
             state: State::AwaitingGreeting,
             framer: Framer::new(),
             greeting: None,
-            commands: Commands::default(),
+            commands: Commands::from(0),
             negotiation: None,
+            second: false,
+            ended: false,
+            closed: None,
+        }
+    }
+
+    /// A session over a connection whose first byte is still to be read, though another session may have
+    /// looked at what came and negotiated. Taken over at `now`.
+    ///
+    /// Ids begin with `first_id`, which must be above all that the other session used; answers to those
+    /// below it are dropped. A server that says it has negotiated already (`CommandNotFound`) is ready.
+    pub fn take_over(options: SessionOptions, now: Instant, first_id: u64) -> Self {
+        Self {
+            commands: Commands::from(first_id),
+            second: true,
+            ..Self::new(options, now)
+        }
+    }
+
+    /// Goes on with a session that was ready, from where in the stream that one stopped; see
+    /// [`ClientSession::take_over`] for `first_id`.
+    ///
+    /// If it stopped within a message, the rest of that message comes out as garbage, and perhaps as
+    /// [`Output::Stray`].
+    pub fn resume(greeting: Greeting, oob: bool, first_id: u64) -> Self {
+        let options = SessionOptions {
+            oob,
+            ..SessionOptions::default()
+        };
+        Self {
+            options,
+            deadline: None,
+            state: State::Ready,
+            framer: Framer::new(),
+            greeting: Some(greeting),
+            commands: Commands::from(first_id),
+            negotiation: None,
+            second: true,
             ended: false,
             closed: None,
         }
@@ -131,6 +177,22 @@ impl ClientSession {
     /// How many in-band commands were sent and are not answered, cancelled ones included.
     pub fn in_flight(&self) -> usize {
         self.commands.in_band_in_flight()
+    }
+
+    /// Where in the stream the first byte stands that is in no output yet, counted from where the session
+    /// began. To be asked when [`ClientSession::poll_output`] has given `None`.
+    pub fn offset(&self) -> u64 {
+        self.framer.offset()
+    }
+
+    /// What is held of a message that is not whole yet.
+    pub fn unfinished(&self) -> &[u8] {
+        self.framer.pending()
+    }
+
+    /// Gives memory back that is not needed until more bytes come.
+    pub fn release_memory(&mut self) {
+        self.framer.release_memory();
     }
 
     /// Takes bytes that were read. Needs a state other than [`State::Closed`]; then they are dropped.
@@ -265,7 +327,13 @@ impl ClientSession {
                 None
             }
             (ServerMessage::Reply(reply), _) => {
-                let verdict = judge_reply(&mut self.commands, &mut self.state, &reply, text, span);
+                let verdict = match reply.id.and_then(CommandId::read) {
+                    None => Some(Verdict::Stray(span)),
+                    Some(id) if self.commands.is_negotiation(id) => {
+                        judge_negotiation(&mut self.state, self.second, &reply, span)
+                    }
+                    Some(id) => judge_reply(&mut self.commands, id, &reply, text, span),
+                };
                 self.apply(verdict)
             }
             (ServerMessage::Other, _) => Some(Verdict::Stray(span)),
@@ -310,7 +378,7 @@ impl ClientSession {
     fn negotiate(&mut self, greeting: Greeting) {
         self.greeting = Some(greeting);
         self.state = State::Negotiating;
-        self.negotiation = Some(commands::negotiation(self.oob()));
+        self.negotiation = Some(self.commands.negotiate(self.oob()));
     }
 
     fn shut(&mut self, reason: CloseReason) {
@@ -321,32 +389,41 @@ impl ClientSession {
     }
 }
 
+/// What the reply to the negotiation means.
+fn judge_negotiation(
+    state: &mut State,
+    second: bool,
+    reply: &Reply<'_>,
+    span: Span,
+) -> Option<Verdict> {
+    if *state != State::Negotiating {
+        return Some(Verdict::Stray(span));
+    }
+    match &reply.result {
+        Err(error) if !(second && error.class == ErrorClass::CommandNotFound) => {
+            Some(Verdict::Closed(CloseReason::Refused(error.clone())))
+        }
+        _ => {
+            *state = State::Ready;
+            Some(Verdict::Ready)
+        }
+    }
+}
+
 /// Whose reply it is.
 fn judge_reply(
     commands: &mut Commands,
-    state: &mut State,
+    id: CommandId,
     reply: &Reply<'_>,
     text: &str,
     span: Span,
 ) -> Option<Verdict> {
-    let Some(id) = reply.id.and_then(CommandId::read) else {
-        return Some(Verdict::Stray(span));
-    };
-    if id.is_negotiation() && *state == State::Negotiating {
-        return Some(match &reply.result {
-            Ok(_) => {
-                *state = State::Ready;
-                Verdict::Ready
-            }
-            Err(error) => Verdict::Closed(CloseReason::Refused(error.clone())),
-        });
-    }
     match commands.answered(id) {
         commands::Answered::Ours => Some(match &reply.result {
             Ok(value) => Verdict::Returned(id, span, range_in(text, value)),
             Err(error) => Verdict::Failed(id, error.clone()),
         }),
-        commands::Answered::Cancelled => None,
+        commands::Answered::Cancelled | commands::Answered::Before => None,
         commands::Answered::Unknown => Some(Verdict::Stray(span)),
     }
 }

@@ -342,3 +342,71 @@ fn a_refused_negotiation_is_the_end() {
     };
     assert_eq!(error.desc, "no");
 }
+
+#[test]
+fn a_session_goes_on_where_another_stopped() {
+    let greeting = ready(true).greeting().unwrap().clone();
+    let mut session = ClientSession::resume(greeting.clone(), true, 1000);
+    assert_eq!(
+        (session.state(), session.oob(), session.greeting()),
+        (State::Ready, true, Some(&greeting))
+    );
+    assert_eq!((session.poll_timeout(), sent(&mut session)), (None, None));
+    // What the other one asked is answered; nobody need know.
+    session
+        .handle_input(format!("{RETURN}{{\"return\": 7, \"id\": 999}}\r\n{STOP}\r\n").as_bytes());
+    assert_eq!(session.poll_output(), Some(Output::Event(STOP)));
+    assert_eq!(session.poll_output(), None);
+    let id = session.execute("query-status", None, false).unwrap();
+    assert_eq!(
+        sent(&mut session).unwrap(),
+        "{\"execute\":\"query-status\",\"id\":1001}\n"
+    );
+    session.handle_input(b"{\"return\": {}, \"id\": 1001}");
+    let result = Ok("{}");
+    assert_eq!(session.poll_output(), Some(Output::Reply { id, result }));
+    session.handle_input(b"{\"return\": {}, \"id\": 1002}");
+    assert!(matches!(session.poll_output(), Some(Output::Stray(_))));
+}
+
+#[test]
+fn a_session_is_taken_over_from_its_first_byte() {
+    let already = "{\"id\": 50, \"error\": {\"class\": \"CommandNotFound\", \"desc\": \"Capabilities negotiation is already complete, command ignored\"}}\r\n";
+    for answer in [already, "{\"return\": {}, \"id\": 50}"] {
+        let options = SessionOptions::default();
+        let mut session = ClientSession::take_over(options, Instant::now(), 50);
+        // The answers to what the other one asked come first.
+        session.handle_input(
+            format!("{GREETING}\r\n{RETURN}{{\"return\": {{}}, \"id\": 1}}").as_bytes(),
+        );
+        assert_eq!(session.poll_output(), None);
+        assert_eq!(
+            sent(&mut session).unwrap(),
+            "{\"execute\":\"qmp_capabilities\",\"id\":50}\n"
+        );
+        session.handle_input(answer.as_bytes());
+        assert_eq!(session.poll_output(), Some(Output::Ready));
+    }
+    // Whoever was never asked must not say that.
+    let mut session = session(false);
+    session.handle_input(GREETING.as_bytes());
+    assert_eq!(session.poll_output(), None);
+    session.handle_input(already.replace("50", "0").as_bytes());
+    assert!(matches!(closed(&mut session), CloseReason::Refused(_)));
+}
+
+#[test]
+fn offsets_say_how_far_the_stream_is_done_with() {
+    let mut session = ready(false);
+    let before = session.offset();
+    assert_eq!(before, (GREETING.len() + RETURN.len()) as u64 - 2);
+    session.handle_input(format!("\r\n{STOP}\r\n{{\"ret").as_bytes());
+    assert_eq!(session.poll_output(), Some(Output::Event(STOP)));
+    assert_eq!(session.poll_output(), None);
+    assert_eq!(session.offset(), before + STOP.len() as u64 + 6);
+    session.release_memory();
+    assert_eq!(session.unfinished(), b"{\"ret");
+    session.handle_input(b"urn\": {}}");
+    assert!(matches!(session.poll_output(), Some(Output::Stray(_))));
+    assert_eq!(session.unfinished(), b"");
+}
