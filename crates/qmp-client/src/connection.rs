@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use qmp_protocol::{CloseReason as SessionEnd, State};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, timeout};
@@ -15,8 +14,9 @@ use crate::error::{ConnectError, ConnectErrorKind};
 use crate::events::Events;
 use crate::limits::REQUESTS_MAX_COUNT;
 use crate::options::Options;
+use crate::peer::Peer;
 use crate::queue::EventQueue;
-use crate::socket::{Socket, dial};
+use crate::socket::{Transport, dial};
 
 /// A connection to a monitor, negotiated: from here on every event is heard.
 ///
@@ -42,7 +42,7 @@ pub async fn connect(address: &Address, options: &Options) -> Result<Connection,
     let result = match dialled.unwrap_or(Err(ConnectErrorKind::Unreachable(limit))) {
         Ok(socket) => {
             let spent = started.elapsed();
-            greet(socket, options, spent).await
+            greet(socket.into_transport(), options, spent).await
         }
         Err(kind) => Err(kind),
     };
@@ -63,22 +63,17 @@ impl Connection {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let socket = Socket {
-            stream: Box::new(stream),
-            peer: None,
-        };
-        greet(socket, options, Duration::ZERO).await
+        greet((Box::new(stream), None), options, Duration::ZERO).await
     }
 }
 
 /// The handshake; on success the driver runs in a task of its own. `spent` of the time limit is used
 /// up already.
 pub(crate) async fn greet(
-    socket: Socket,
+    (stream, peer): (Box<dyn Transport>, Option<Peer>),
     options: &Options,
     spent: Duration,
 ) -> Result<Connection, ConnectErrorKind> {
-    let Socket { stream, peer } = socket;
     let (requests, received) = mpsc::channel(REQUESTS_MAX_COUNT);
     let gave_up = Arc::new(Notify::new());
     let queue = Arc::new(EventQueue::new(options));
@@ -109,22 +104,8 @@ pub(crate) async fn greet(
 }
 
 fn explain(error: HandshakeError, waited: Duration, pid: Option<u32>) -> ConnectErrorKind {
-    let end = match error {
-        HandshakeError::Io(error) => return ConnectErrorKind::Io(error),
-        HandshakeError::Session(end) => end,
-    };
-    match end {
-        SessionEnd::GreetingTimeout => ConnectErrorKind::Held { waited, pid },
-        SessionEnd::NegotiationTimeout => ConnectErrorKind::Stuck(waited),
-        SessionEnd::NotQmp { sample } => ConnectErrorKind::NotQmp { sample },
-        SessionEnd::Refused(error) => ConnectErrorKind::Negotiation(error),
-        SessionEnd::StartedOver => ConnectErrorKind::GreetedTwice,
-        SessionEnd::Eof { during, half } => match (during, half) {
-            (State::AwaitingGreeting, Some(half)) => ConnectErrorKind::HalfGreeting(half),
-            (State::AwaitingGreeting, None) => ConnectErrorKind::NoGreeting,
-            _ => ConnectErrorKind::GoneInNegotiation,
-        },
-        // Nobody closes a session in its handshake but by dropping it.
-        SessionEnd::ByUs => ConnectErrorKind::NoGreeting,
+    match error {
+        HandshakeError::Io(error) => ConnectErrorKind::Io(error),
+        HandshakeError::Session(end) => ConnectErrorKind::of_session(end, waited, pid),
     }
 }

@@ -162,7 +162,10 @@ impl Driver {
             }
             self.sleep().await;
         };
-        let reason = self.broken.take().unwrap_or_else(|| close_reason(end));
+        let reason = self
+            .broken
+            .take()
+            .unwrap_or_else(|| CloseReason::of_session(end));
         let closed = Closed { reason };
         self.events.0.end(closed.reason.clone());
         for (_, answer) in self.pending.drain() {
@@ -210,7 +213,7 @@ impl Driver {
             Wake::Read | Wake::Room => {}
             Wake::Eof => self.session.handle_eof(),
             Wake::ReadFailed(error) => {
-                self.broken = break_reason(&error);
+                self.broken = CloseReason::of_io(&error);
                 self.session.handle_eof();
             }
             Wake::Written(bytes) => {
@@ -338,32 +341,5 @@ impl From<RefusedCommand> for ExecuteError {
             RefusedCommand::Arguments(why) => Self::Arguments(why),
             refused => Self::Refused(refused),
         }
-    }
-}
-
-/// How the end of a session that was ready is told.
-fn close_reason(end: SessionEnd) -> CloseReason {
-    match end {
-        SessionEnd::Eof {
-            half: Some(half), ..
-        } => CloseReason::HalfMessage(half),
-        SessionEnd::StartedOver => CloseReason::StartedOver,
-        SessionEnd::ByUs => CloseReason::ByUs,
-        SessionEnd::Eof { half: None, .. }
-        | SessionEnd::GreetingTimeout
-        | SessionEnd::NegotiationTimeout
-        | SessionEnd::NotQmp { .. }
-        | SessionEnd::Refused(_) => CloseReason::Eof,
-    }
-}
-
-/// A connection that is reset has ended: QEMU went away before it read all that we sent.
-fn break_reason(error: &io::Error) -> Option<CloseReason> {
-    match error.kind() {
-        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => None,
-        kind => Some(CloseReason::Io {
-            kind,
-            message: error.to_string(),
-        }),
     }
 }

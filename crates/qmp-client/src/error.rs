@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use qmp_protocol::{CommandError, Garbage, RefusedCommand};
+use qmp_protocol::{CloseReason as SessionEnd, CommandError, Garbage, RefusedCommand, State};
 
 use crate::address::Address;
 
@@ -120,6 +120,36 @@ pub enum ConnectErrorKind {
     Io(#[from] io::Error),
 }
 
+impl ConnectErrorKind {
+    /// How the end of a session that never became ready is told, after so long, of the process at the
+    /// other end.
+    pub fn of_session(end: SessionEnd, waited: Duration, pid: Option<u32>) -> Self {
+        match end {
+            SessionEnd::GreetingTimeout => Self::Held { waited, pid },
+            SessionEnd::NegotiationTimeout => Self::Stuck(waited),
+            SessionEnd::NotQmp { sample } => Self::NotQmp { sample },
+            SessionEnd::Refused(error) => Self::Negotiation(error),
+            SessionEnd::StartedOver => Self::GreetedTwice,
+            SessionEnd::Eof { during, half } => match (during, half) {
+                (State::AwaitingGreeting, Some(half)) => Self::HalfGreeting(half),
+                (State::AwaitingGreeting, None) => Self::NoGreeting,
+                _ => Self::GoneInNegotiation,
+            },
+            // Nobody closes a session in its handshake but by dropping it.
+            SessionEnd::ByUs => Self::NoGreeting,
+        }
+    }
+
+    /// The same, told of somebody who dialled in and so is held by nobody.
+    #[must_use]
+    pub fn of_incoming(self) -> Self {
+        match self {
+            Self::Held { waited, pid } => Self::Silent { waited, pid },
+            kind => kind,
+        }
+    }
+}
+
 /// Why one cannot listen.
 #[derive(Debug, thiserror::Error)]
 #[error("{address}: {kind}")]
@@ -193,6 +223,36 @@ pub enum CloseReason {
     /// We closed it: every handle was dropped, or the runtime ended.
     #[error("the connection was closed from our side")]
     ByUs,
+}
+
+impl CloseReason {
+    /// How the end of a session that was ready is told.
+    pub fn of_session(end: SessionEnd) -> Self {
+        match end {
+            SessionEnd::Eof {
+                half: Some(half), ..
+            } => Self::HalfMessage(half),
+            SessionEnd::StartedOver => Self::StartedOver,
+            SessionEnd::ByUs => Self::ByUs,
+            SessionEnd::Eof { half: None, .. }
+            | SessionEnd::GreetingTimeout
+            | SessionEnd::NegotiationTimeout
+            | SessionEnd::NotQmp { .. }
+            | SessionEnd::Refused(_) => Self::Eof,
+        }
+    }
+
+    /// How an error of the socket is told. `None` if it only says that the other side has gone: QEMU went
+    /// away before it read all that we sent, and the end of the stream tells it.
+    pub fn of_io(error: &io::Error) -> Option<Self> {
+        match error.kind() {
+            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => None,
+            kind => Some(Self::Io {
+                kind,
+                message: error.to_string(),
+            }),
+        }
+    }
 }
 
 /// Why a command has no result.

@@ -185,5 +185,6 @@ pub use options::Options;
 pub use peer::Peer;
 pub use queue::{Dropped, Item, RawEvent};
 pub use reconnecting::{Attached, Backoff, Detached, Failed, FollowItem, Gap, Reconnecting};
+pub use socket::Socket;
 
 pub use qmp_protocol::{CommandError, ErrorClass, Garbage, Greeting, QemuVersion, RefusedCommand};

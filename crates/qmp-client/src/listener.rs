@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, UnixListener};
 
 use crate::address::Address;
 use crate::connection::{Connection, greet};
-use crate::error::{ConnectError, ConnectErrorKind, ListenError, ListenErrorKind};
+use crate::error::{ConnectError, ListenError, ListenErrorKind};
 use crate::limits::LISTEN_BACKLOG_MAX_COUNT;
 use crate::options::Options;
 use crate::peer::Peer;
@@ -182,7 +182,7 @@ impl AsFd for Listener {
 impl Incoming {
     /// The process that dialled; `None` over TCP.
     pub fn peer(&self) -> Option<Peer> {
-        self.socket.peer
+        self.socket.peer()
     }
 
     /// Waits for the greeting and negotiates.
@@ -192,13 +192,18 @@ impl Incoming {
     /// As for [`connect`](crate::connect).
     pub async fn greet(self, options: &Options) -> Result<Connection, ConnectError> {
         let Self { address, socket } = self;
-        let kind = match greet(socket, options, Duration::ZERO).await {
-            Ok(connection) => return Ok(connection),
-            // Whoever dials is not held by anybody.
-            Err(ConnectErrorKind::Held { waited, pid }) => ConnectErrorKind::Silent { waited, pid },
-            Err(kind) => kind,
-        };
-        Err(ConnectError { address, kind })
+        match greet(socket.into_transport(), options, Duration::ZERO).await {
+            Ok(connection) => Ok(connection),
+            Err(kind) => Err(ConnectError {
+                address,
+                kind: kind.of_incoming(),
+            }),
+        }
+    }
+
+    /// The socket as it is, nothing read and nothing written.
+    pub fn into_socket(self) -> Socket {
+        self.socket
     }
 }
 
@@ -206,7 +211,7 @@ impl fmt::Debug for Incoming {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Incoming")
             .field("address", &self.address)
-            .field("peer", &self.socket.peer)
+            .field("peer", &self.socket.peer())
             .finish_non_exhaustive()
     }
 }
