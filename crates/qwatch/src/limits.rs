@@ -161,3 +161,18 @@ pub const ADOPT_LOOK: Duration = Duration::from_millis(100);
 
 /// How often an adopted QEMU dials a recorder that is away; whole seconds, which all releases know.
 pub const ADOPT_REDIAL: Duration = Duration::from_secs(1);
+
+/// Events `qwatch top` holds to be looked at; older ones are in `qwatch history`.
+pub const TOP_EVENTS_MAX: usize = 5_000;
+
+/// Shortest time from one picture of `qwatch top` to the next.
+pub const TOP_FRAME_MIN: Duration = Duration::from_millis(100);
+
+/// Longest time from one picture of `qwatch top` to the next: ages grow.
+pub const TOP_FRAME_MAX: Duration = Duration::from_secs(1);
+
+/// Records `qwatch top` takes in between two pictures.
+pub const TOP_BATCH_RECORDS: usize = 20_000;
+
+/// Updates that wait for the next picture of `qwatch top`; whoever has more waits.
+pub const TOP_UPDATES_MAX: usize = 16;

@@ -28,6 +28,7 @@ mod man;
 mod monitor;
 mod record;
 mod status;
+mod top;
 mod wait;
 mod watch;
 
@@ -67,6 +68,7 @@ enum Command {
     Record(record::Args),
     History(history::Args),
     Status(status::Args),
+    Top(top::Args),
     Adopt(adopt::Args),
     Decode(decode::Args),
     Events(events::Args),
@@ -86,6 +88,7 @@ impl Command {
             Self::Record(args) => record::run(args, ui),
             Self::History(args) => history::run(args, ui),
             Self::Status(args) => status::run(args, ui),
+            Self::Top(args) => top::run(args, ui),
             Self::Adopt(args) => adopt::run(args, ui),
             Self::Decode(args) => decode::run(args, ui),
             Self::Events(args) => events::run(args, ui),
