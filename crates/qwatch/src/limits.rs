@@ -150,6 +150,12 @@ pub const INHERITED_MAX: usize = ATTACHMENTS_MAX + 1024;
 /// How long a service manager that does not read what it is told is waited for.
 pub const NOTIFY_WAIT: Duration = Duration::from_secs(1);
 
+/// Shortest pause between two status texts for a service manager.
+pub const STATUS_PAUSE: Duration = Duration::from_secs(1);
+
+/// How often the status text is looked at again when nothing is known to have changed.
+pub const STATUS_PERIOD: Duration = Duration::from_secs(60);
+
 /// How long attachments have to say goodbye when the recorder is stopped.
 pub const STOP_WAIT: Duration = Duration::from_secs(5);
 

@@ -250,6 +250,17 @@ impl Writer {
         self.health.clone()
     }
 
+    /// Returns when the writer's thread next looks at its queue, which one that tries again on a full disk
+    /// does at once, and one that hangs does not.
+    ///
+    /// # Errors
+    /// When the journal is closed.
+    pub async fn answers(&self) -> Result<(), WriteError> {
+        let (reply, answered) = oneshot::channel();
+        self.send(Request::Ping(reply))?;
+        answered.await.map_err(|_| WriteError::Closed)
+    }
+
     async fn room_for(&self, bytes: usize) -> Result<OwnedSemaphorePermit, WriteError> {
         let permits = u32::try_from(bytes.min(QUEUE_MAX_BYTES)).unwrap_or(u32::MAX);
         Arc::clone(&self.room)
@@ -289,6 +300,7 @@ const _: () =
 enum Request {
     Change(Pending),
     Close(oneshot::Sender<Result<(), WriteError>>),
+    Ping(oneshot::Sender<()>),
     #[cfg(test)]
     Execute(&'static str),
 }
@@ -396,6 +408,8 @@ impl Worker {
                 taken.pending.push(pending);
             }
             Request::Close(reply) => taken.close = Some(reply),
+            // Whoever asked may have given up.
+            Request::Ping(reply) => drop(reply.send(())),
             #[cfg(test)]
             Request::Execute(sql) => self.store.execute(sql),
         }
@@ -553,6 +567,7 @@ mod tests {
         }
         let position = *journal.position().borrow();
         assert!(position < 500 * receipts.len() as u64);
+        writer.answers().await.expect("it tries on, and says so");
 
         // The pragma is heard between tries; so is the work that came meanwhile.
         writer.execute("PRAGMA max_page_count = 1000000");

@@ -22,6 +22,7 @@ pub(crate) use human::{Lines, Shown, paint};
 pub(crate) use json::pretty;
 pub use members::Members;
 pub use summary::summary;
+pub(crate) use words::bytes;
 
 /// When to colour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

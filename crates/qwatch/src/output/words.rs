@@ -64,7 +64,7 @@ pub(super) fn typed(name: &str, data: &Members<'_>) -> Option<String> {
 }
 
 /// A size in binary units, exact where it is a whole number of them.
-pub(super) fn bytes(count: u64) -> String {
+pub(crate) fn bytes(count: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     let power = (63 - count.max(1).leading_zeros()) / 10;
     let Some(unit) = usize::try_from(power)

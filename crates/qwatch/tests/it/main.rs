@@ -16,5 +16,7 @@ mod real;
 mod record;
 mod record_real;
 mod recorder;
+mod service;
+mod supervisor;
 mod support;
 mod watch;

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr};
+use std::process::{Child, ChildStderr, Command};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -120,15 +120,16 @@ pub(crate) struct Recorder {
 
 impl Recorder {
     fn start(journal: &Path, options: &[&str]) -> Self {
-        let mut child = qwatch(&["record", "--journal"])
-            .arg(journal)
-            .args(options)
-            .spawn()
-            .expect("qwatch starts");
-        let log = lines(child.stderr.take().expect("a pipe"));
-        let recorder = Self { child, log };
+        let recorder = Self::spawn(qwatch(&["record", "--journal"]).arg(journal).args(options));
         recorder.wait_log("recording to");
         recorder
+    }
+
+    /// A recorder by this command, not waited for.
+    pub(crate) fn spawn(command: &mut Command) -> Self {
+        let mut child = command.spawn().expect("qwatch starts");
+        let log = lines(child.stderr.take().expect("a pipe"));
+        Self { child, log }
     }
 
     /// Waits for a line of the log with these words.
@@ -165,7 +166,7 @@ impl Recorder {
         self.child.wait().expect("it ends");
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         kill_process(pid.expect("a process"), signal).expect("ours to signal");
     }
