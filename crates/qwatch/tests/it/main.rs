@@ -11,6 +11,7 @@ mod faults;
 mod help;
 mod journal;
 mod matrix;
+mod packaging;
 mod peers;
 mod real;
 mod record;
