@@ -182,3 +182,52 @@ pub const TOP_BATCH_RECORDS: usize = 20_000;
 
 /// Updates that wait for the next picture of `qwatch top`; whoever has more waits.
 pub const TOP_UPDATES_MAX: usize = 16;
+
+/// Longest text a machine's state keeps of a record, in bytes; the journal has the whole.
+pub const STATE_TEXT_MAX_BYTES: usize = 240;
+
+/// Members a state keeps of a record that is part of an explanation.
+pub const FACT_MEMBERS_MAX: usize = 16;
+
+/// Events kept that may have led to a stop, a reset or an end.
+pub const TURN_LEADS_MAX: usize = 12;
+
+/// Records in an explanation.
+pub const CHAIN_MAX: usize = 12;
+
+/// How long an event that may have led to something is held against it, microseconds: QEMU holds a
+/// rate-limited one back for a second, and acts at once.
+pub const LEAD_WINDOW_US: i64 = 10_000_000;
+
+/// A stop that was over so soon is called a moment, microseconds.
+pub const MOMENT_US: i64 = 50_000;
+
+/// Stops that are over, kept with their causes.
+pub const STATE_PAUSES_MAX: usize = 4;
+
+/// Times unheard that a state keeps.
+pub const STATE_GAPS_MAX: usize = 8;
+
+/// Jobs of a machine that are kept, those that ended too.
+pub const STATE_JOBS_MAX: usize = 256;
+
+/// Records kept of a job.
+pub const JOB_CHAIN_MAX: usize = 6;
+
+/// Disks of a machine that are kept.
+pub const STATE_DISKS_MAX: usize = 256;
+
+/// Sessions at a machine's screens that are kept.
+pub const STATE_SESSIONS_MAX: usize = 256;
+
+/// Sessions that ended and are kept.
+pub const STATE_PAST_SESSIONS_MAX: usize = 8;
+
+/// Side channels of SPICE sessions that are kept.
+pub const STATE_CHANNELS_MAX: usize = 1024;
+
+/// Ports, network back ends and memory devices that are kept, of each kind.
+pub const STATE_PORTS_MAX: usize = 256;
+
+/// Removed devices that are kept, and as many that would not go.
+pub const STATE_REMOVED_MAX: usize = 64;

@@ -107,6 +107,16 @@ pub fn human_duration(length: Duration) -> String {
     }
 }
 
+/// The same for a count of microseconds; none is negative.
+pub fn human_duration_us(length_us: i64) -> String {
+    human_duration(Duration::from_micros(length_us.max(0).unsigned_abs()))
+}
+
+/// Reads what [`rfc3339`] writes; `None` for anything else.
+pub fn of_rfc3339(text: &str) -> Option<i64> {
+    Some(text.parse::<Timestamp>().ok()?.as_microsecond())
+}
+
 /// The zone of this machine (`TZ`, `/etc/localtime`), or UTC if it has none or `utc` asks for it.
 pub fn zone(utc: bool) -> TimeZone {
     if utc {

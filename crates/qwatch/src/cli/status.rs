@@ -94,7 +94,7 @@ fn survey(
 ) -> Result<Vec<Row>, Failure> {
     let mut machines = reader.machines()?;
     machines.retain(|machine| wanted(&machine.name));
-    let decisive = decisive_records(reader, wanted, machines.len())?;
+    let decisive = decisive_records(reader, wanted)?;
     let mut gaps: HashMap<String, u64> = HashMap::new();
     for gap in reader.gaps()? {
         *gaps.entry(gap.record.machine).or_default() += 1;
@@ -123,17 +123,15 @@ fn survey(
 
 fn row(machine: &Machine, run: &Run, state: &State, recorded: bool) -> Row {
     let run_state = match &run.ended {
-        Some(_) => &RunState::Gone,
-        None => &state.run_state,
+        Some(_) => RunState::Gone,
+        None => state.run_state(),
     };
+    let since_us = state.since_us();
     Row {
         machine: machine.name.clone(),
         state: run_state.word(),
-        detail: run_state
-            .detail()
-            .or(run.ended.as_deref())
-            .map(str::to_owned),
-        since: state.since_us.map(time::rfc3339),
+        detail: state.detail().map(str::to_owned),
+        since: since_us.map(time::rfc3339),
         heard: recorded && run.detached_us.is_none(),
         qemu: run.version.clone(),
         package: run.package.clone(),
@@ -147,30 +145,29 @@ fn row(machine: &Machine, run: &Run, state: &State, recorded: bool) -> Row {
         records: 0,
         gaps: 0,
         last_event: None,
-        since_us: state.since_us,
+        since_us,
     }
 }
 
-/// For each machine the number of the last record before which nothing matters for its state.
+/// For each machine the number of the first record of its last run.
 fn decisive_records(
     reader: &Reader,
     wanted: &dyn Fn(&str) -> bool,
-    machines: usize,
 ) -> Result<HashMap<String, u64>, Failure> {
     let mut found = HashMap::new();
-    let notes = |name: &str| name == "state" || name == "attached";
+    let mut last_runs: HashMap<String, Option<u64>> = HashMap::new();
+    let notes = |name: &str| name == "attached";
     let query = Query::default()
         .machines(wanted)
         .events(&notes)
         .direction(Direction::NewestFirst);
     for record in reader.records(&query)? {
         let record = record?;
-        if State::is_decisive(&record) {
-            let seq = record.seq.unwrap_or(1);
-            found.entry(record.machine).or_insert(seq);
-        }
-        if found.len() == machines {
-            break;
+        let last = last_runs
+            .entry(record.machine.clone())
+            .or_insert(record.run);
+        if *last == record.run {
+            found.insert(record.machine, record.seq.unwrap_or(1));
         }
     }
     Ok(found)

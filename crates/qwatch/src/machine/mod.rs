@@ -1,91 +1,137 @@
-//! What a machine is doing, as far as its records tell.
+//! What a machine is doing and why, as far as its records tell.
 //!
-//! Pure: records in, state out; no clock, no I/O. The same records always give the same state.
+//! [`State`] is a pure fold: records in, state out; no clock, no I/O, bounded memory. The same records
+//! give the same state, however they are cut into batches. It keeps facts; [`rules`] turn them into
+//! causes when somebody asks ([`State::cause`], [`State::findings`]).
+//!
+//! * `run.rs`: run states and turns, the records after which the machine does something else.
+//! * `apply.rs`, `notes.rs`: the fold, by events of QEMU and by notes of the recorder.
+//! * `jobs.rs`, `disks.rs`, `screens.rs`, `migration.rs`, `devices.rs`, `memory.rs`: the rest of it.
+//! * `rules/`: what is recognised, as a table; `explain.rs` applies it.
+//! * `snapshot.rs`: a state on disk, so that a long journal need not be folded from its beginning.
 
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
 
 use crate::record::{Origin, Record};
 
-/// What a machine is doing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum RunState {
-    /// No record tells.
-    #[default]
-    Unknown,
-    /// The guest runs.
-    Running,
-    /// The guest does not run; why, if that was told.
-    Paused(Option<String>),
-    /// The guest sleeps (ACPI S3).
-    Suspended,
-    /// The guest has reported that it cannot go on.
-    Panicked,
-    /// The guest is off and QEMU is still there, or about to exit.
-    ShutDown,
-    /// QEMU waits with the guest not yet started, or for a migration to come in.
-    Waiting(String),
-    /// The QEMU process is no more.
-    Gone,
-}
+mod apply;
+mod devices;
+mod disks;
+mod explain;
+mod fact;
+mod jobs;
+mod memory;
+mod migration;
+mod notes;
+mod panic;
+mod queries;
+pub mod rules;
+mod run;
+mod screens;
+mod snapshot;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod text;
 
-impl RunState {
-    /// One word for tables and programs.
-    pub fn word(&self) -> &'static str {
-        match self {
-            Self::Unknown => "unknown",
-            Self::Running => "running",
-            Self::Paused(_) => "paused",
-            Self::Suspended => "suspended",
-            Self::Panicked => "panicked",
-            Self::ShutDown => "shutdown",
-            Self::Waiting(_) => "waiting",
-            Self::Gone => "gone",
-        }
-    }
+pub use devices::{Device, Port};
+pub use disks::Disk;
+pub use explain::{Cause, Certainty};
+pub use fact::{Mark, Unheard};
+pub use jobs::{Job, Outcome};
+pub use memory::Memory;
+pub use migration::Migration;
+pub use run::{Effect, RunState};
+pub use screens::{ScreenKind, Session};
 
-    /// More about it, where there is more.
-    pub fn detail(&self) -> Option<&str> {
-        match self {
-            Self::Paused(reason) => reason.as_deref(),
-            Self::Waiting(what) => Some(what),
-            _ => None,
-        }
-    }
-
-    /// From the `status` of `query-status`.
-    fn of_status(status: &str) -> Self {
-        let paused = |why: &str| Self::Paused(Some(why.to_owned()));
-        match status {
-            "running" => Self::Running,
-            "paused" => Self::Paused(None),
-            "suspended" => Self::Suspended,
-            "guest-panicked" => Self::Panicked,
-            "shutdown" => Self::ShutDown,
-            "io-error" => paused(IO_ERROR),
-            "watchdog" => paused(WATCHDOG),
-            "internal-error" => paused("internal error of QEMU"),
-            "postmigrate" => paused("migrated away"),
-            "prelaunch" | "preconfig" | "inmigrate" => Self::Waiting(status.to_owned()),
-            "" => Self::Unknown,
-            other => paused(other),
-        }
-    }
-}
-
-const IO_ERROR: &str = "I/O error";
-const WATCHDOG: &str = "watchdog";
+use devices::Devices;
+use disks::Disks;
+use fact::Fact;
+use jobs::Jobs;
+use run::{Pause, Turn};
+use screens::Screens;
 
 /// The state of one machine, folded from its records.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
-    /// What it is doing.
-    pub run_state: RunState,
-    /// Since when, microseconds since 1970. After a gap: when it was found so, not when it became so.
-    pub since_us: Option<i64>,
-    /// Whether it is being listened to, as far as the records tell.
-    pub heard: bool,
-    /// Why the next STOP will come.
-    pending_cause: Option<&'static str>,
+    run: RunState,
+    /// The `status` of `query-status` behind a state of waiting.
+    waits_for: Option<String>,
+    /// The record since which it is so.
+    since: Option<Mark>,
+    /// What made it so.
+    turn: Option<Turn>,
+    /// It was asleep when it was stopped, and will be when it goes on.
+    was_asleep: bool,
+    /// An event told the run state since the last time nobody listened.
+    told: bool,
+    /// When it began to run, by QEMU's clock.
+    resumed_us: Option<i64>,
+    /// Events that may lead to something.
+    leads: Vec<Fact>,
+    /// The last stops that are over, oldest first.
+    pauses: Vec<Pause>,
+    /// How many stops are over.
+    paused: u64,
+    reset: Option<Turn>,
+    shutdown: Option<Turn>,
+    panic: Option<Panic>,
+    qemu: Qemu,
+    heard: bool,
+    /// The last times nobody listened, oldest first.
+    unheard: Vec<Unheard>,
+    /// Nobody has asked for the state since the last of them.
+    unasked: bool,
+    previous: Option<Box<Previous>>,
+    jobs: Jobs,
+    disks: Disks,
+    screens: Screens,
+    migration: Option<Migration>,
+    devices: Devices,
+    memory: Memory,
+    rtc: Option<(i64, Mark)>,
+    last_event: Option<Mark>,
+    events: u64,
+}
+
+/// The QEMU process, as the note of its attachment tells.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Qemu {
+    /// The journal's number of the run.
+    pub run: Option<u64>,
+    /// From its greeting, `7.2.22`; "" if not known.
+    pub version: String,
+    /// Where it is or was heard; "" if not known.
+    pub address: String,
+    /// Its number as a process.
+    pub pid: Option<u64>,
+    /// When it was attached to last.
+    pub attached: Mark,
+}
+
+/// The last panic of the guest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Panic {
+    /// The event.
+    pub mark: Mark,
+    /// What QEMU did: `pause`, `poweroff`, `run`.
+    pub action: String,
+    /// What the guest told, decoded, in lines; safe to print.
+    pub told: Vec<String>,
+    /// Its crash kernel took over (GUEST_CRASHLOADED).
+    pub crash_kernel: bool,
+}
+
+/// The process the machine was before this one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Previous {
+    /// What it was doing when it was last heard.
+    pub run: RunState,
+    /// The last record of its run state.
+    pub since: Option<Mark>,
+    /// Why it was so: for an ended process, how it ended.
+    pub cause: Option<Cause>,
 }
 
 impl State {
@@ -97,225 +143,149 @@ impl State {
         }
     }
 
-    /// Whether this record alone decides the state, so that nothing before it matters.
-    pub fn is_decisive(record: &Record) -> bool {
-        record.origin == Origin::Qwatch && matches!(record.name.as_str(), "state" | "attached")
+    /// What it is doing.
+    pub fn run_state(&self) -> RunState {
+        self.run
     }
 
-    fn apply_note(&mut self, record: &Record) {
-        match record.name.as_str() {
-            "attached" => {
-                *self = Self {
-                    heard: true,
-                    ..Self::default()
-                };
-            }
-            "detached" => {
-                self.heard = false;
-                if member(record, "ended").is_some() {
-                    self.become_at(RunState::Gone, record);
-                }
-            }
-            "state" => {
-                self.heard = true;
-                let status = record
-                    .data
-                    .as_deref()
-                    .and_then(|data| serde_json::from_str::<Value>(data).ok())
-                    .and_then(|data| {
-                        Some(
-                            data.get("query-status")?
-                                .get("status")?
-                                .as_str()?
-                                .to_owned(),
-                        )
-                    });
-                if let Some(status) = status {
-                    self.become_at(RunState::of_status(&status), record);
-                }
-            }
-            _ => {}
+    /// What QEMU waits for, where it [waits](RunState::Waiting): its own word, such as `prelaunch`.
+    pub fn waits_for(&self) -> Option<&str> {
+        self.waits_for.as_deref()
+    }
+
+    /// The record since which it is so. After a time unheard: by which it was found so.
+    pub fn since(&self) -> Option<&Mark> {
+        self.since.as_ref()
+    }
+
+    /// Since when it is so, microseconds since 1970; after a time unheard: when it was found so.
+    pub fn since_us(&self) -> Option<i64> {
+        self.since.as_ref().map(|mark| mark.time_us)
+    }
+
+    /// Why it is so in a few words, where it is not simply running.
+    pub fn detail(&self) -> Option<&'static str> {
+        match self.run {
+            RunState::Unknown | RunState::Running => None,
+            _ => self.cause().map(|cause| cause.rule().title),
         }
     }
 
-    fn apply_event(&mut self, record: &Record) {
-        self.heard = true;
-        match record.name.as_str() {
-            "STOP" => {
-                let cause = self.pending_cause.take();
-                // A panic or a shutdown that stops the guest is followed by STOP and stays what it is.
-                if !matches!(self.run_state, RunState::Panicked | RunState::ShutDown) {
-                    self.become_at(RunState::Paused(cause.map(str::to_owned)), record);
-                }
-            }
-            "RESUME" | "WAKEUP" => self.become_at(RunState::Running, record),
-            "SUSPEND" => self.become_at(RunState::Suspended, record),
-            "SHUTDOWN" => self.become_at(RunState::ShutDown, record),
-            "GUEST_PANICKED" if member(record, "action").as_deref() != Some("run") => {
-                self.become_at(RunState::Panicked, record);
-            }
-            "RESET" if self.run_state == RunState::Suspended => {
-                self.become_at(RunState::Running, record);
-            }
-            "BLOCK_IO_ERROR" if member(record, "action").as_deref() == Some("stop") => {
-                self.explain(IO_ERROR);
-            }
-            "WATCHDOG" if member(record, "action").as_deref() == Some("pause") => {
-                self.explain(WATCHDOG);
-            }
-            _ => {}
-        }
+    /// Whether it is being listened to, as far as the records tell.
+    pub fn is_heard(&self) -> bool {
+        self.heard
     }
 
-    /// The cause of a STOP may be told before it or, held back by QEMU's rate limit, after it.
-    fn explain(&mut self, cause: &'static str) {
-        match &mut self.run_state {
-            RunState::Paused(reason @ None) => *reason = Some(cause.to_owned()),
-            _ => self.pending_cause = Some(cause),
-        }
+    /// The QEMU process.
+    pub fn qemu(&self) -> &Qemu {
+        &self.qemu
     }
 
-    fn become_at(&mut self, state: RunState, record: &Record) {
-        if self.run_state != state {
-            self.since_us = Some(record.time_us());
-            self.run_state = state;
-        }
-        if self.run_state == RunState::Running {
-            self.pending_cause = None;
-        }
-    }
-}
-
-/// A member of a record's data that is a string.
-fn member(record: &Record, name: &str) -> Option<String> {
-    let data: Value = serde_json::from_str(record.data.as_deref()?).ok()?;
-    data.get(name)?.as_str().map(str::to_owned)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Folds `NAME` or `NAME {json}` lines; lower-case names are the recorder's.
-    fn fold(lines: &[&str]) -> State {
-        let mut state = State::default();
-        for (line, at) in lines.iter().zip(1..) {
-            let (name, data) = line.split_once(' ').unwrap_or((line, ""));
-            let ours = name.starts_with(|c: char| c.is_ascii_lowercase());
-            state.apply(&Record {
-                seq: None,
-                machine: "web".to_owned(),
-                run: None,
-                origin: if ours { Origin::Qwatch } else { Origin::Qemu },
-                name: name.to_owned(),
-                timestamp: None,
-                received_us: at,
-                data: (!data.is_empty()).then(|| data.to_owned()),
-            });
-        }
-        state
+    /// The process before, if there was one.
+    pub fn previous(&self) -> Option<&Previous> {
+        self.previous.as_deref()
     }
 
-    #[track_caller]
-    fn check(lines: &[&str], word: &str, detail: Option<&str>, since_us: Option<i64>) {
-        let state = fold(lines);
-        let found = (
-            state.run_state.word(),
-            state.run_state.detail(),
-            state.since_us,
-        );
-        assert_eq!(found, (word, detail, since_us));
+    /// The last times nobody listened, oldest first.
+    pub fn unheard(&self) -> &[Unheard] {
+        &self.unheard
     }
 
-    #[test]
-    fn events_and_state_records_tell_the_state() {
-        check(&["attached"], "unknown", None, None);
-        check(&["RESUME", "RESUME"], "running", None, Some(1));
-        check(&["RESUME", "STOP"], "paused", None, Some(2));
-        check(&["SUSPEND", "WAKEUP"], "running", None, Some(2));
-        check(&["SUSPEND", "RESET"], "running", None, Some(2));
-        check(&["STOP", "RESET"], "paused", None, Some(1));
-        check(
-            &[r#"state {"query-status": {"status": "io-error"}}"#],
-            "paused",
-            Some("I/O error"),
-            Some(1),
-        );
-        check(
-            &[r#"state {"query-status": {"status": "prelaunch"}}"#],
-            "waiting",
-            Some("prelaunch"),
-            Some(1),
-        );
-        check(
-            &["STOP", r#"state {"query-block": []}"#],
-            "paused",
-            None,
-            Some(1),
-        );
+    /// All jobs by id, those that ended too, until there are too many.
+    pub fn jobs(&self) -> impl Iterator<Item = &Job> {
+        self.jobs.iter()
     }
 
-    #[test]
-    fn a_stop_has_its_cause_from_before_or_after() {
-        let error = r#"BLOCK_IO_ERROR {"action": "stop"}"#;
-        check(
-            &["RESUME", error, "STOP"],
-            "paused",
-            Some("I/O error"),
-            Some(3),
-        );
-        check(
-            &["RESUME", "STOP", error],
-            "paused",
-            Some("I/O error"),
-            Some(2),
-        );
-        check(
-            &[r#"WATCHDOG {"action": "pause"}"#, "STOP"],
-            "paused",
-            Some("watchdog"),
-            Some(2),
-        );
-        check(
-            &[r#"BLOCK_IO_ERROR {"action": "report"}"#, "STOP"],
-            "paused",
-            None,
-            Some(2),
-        );
-        check(&[error, "STOP", "RESUME", "STOP"], "paused", None, Some(4));
+    /// A job by its id; the last one of that id.
+    pub fn job(&self, id: &str) -> Option<&Job> {
+        self.jobs.get(id)
     }
 
-    #[test]
-    fn a_panic_stays_a_panic() {
-        check(
-            &[r#"GUEST_PANICKED {"action": "pause"}"#, "STOP"],
-            "panicked",
-            None,
-            Some(1),
-        );
-        check(
-            &["RESUME", r#"GUEST_PANICKED {"action": "run"}"#],
-            "running",
-            None,
-            Some(1),
-        );
-        check(&["SHUTDOWN", "STOP"], "shutdown", None, Some(1));
+    /// The disks and drives that were named so far.
+    pub fn disks(&self) -> impl Iterator<Item = &Disk> {
+        self.disks.iter()
     }
 
-    #[test]
-    fn the_end_is_known_or_not() {
-        check(
-            &["RESUME", r#"detached {"reason": "away"}"#],
-            "running",
-            None,
-            Some(1),
-        );
-        assert!(!fold(&["RESUME", "detached {}"]).heard);
-        check(
-            &["SHUTDOWN", r#"detached {"ended": "after SHUTDOWN"}"#],
-            "gone",
-            None,
-            Some(2),
-        );
+    /// A disk by the name of its drive, its device or its node.
+    pub fn disk(&self, name: &str) -> Option<&Disk> {
+        self.disks.get(name)
+    }
+
+    /// Who is connected to its screens.
+    pub fn sessions(&self) -> &[Session] {
+        &self.screens.open
+    }
+
+    /// Who left its screens last, oldest first.
+    pub fn past_sessions(&self) -> &[Session] {
+        &self.screens.past
+    }
+
+    /// The last migration.
+    pub fn migration(&self) -> Option<&Migration> {
+        self.migration.as_ref()
+    }
+
+    /// Devices that were removed last, oldest first.
+    pub fn removed_devices(&self) -> &[Device] {
+        &self.devices.removed
+    }
+
+    /// The last removal of a device of this id or QOM path.
+    pub fn removed_device(&self, name: &str) -> Option<&Device> {
+        let is = |device: &&Device| device.id.as_deref() == Some(name) || device.path == name;
+        self.devices.removed.iter().rev().find(is)
+    }
+
+    /// Devices that the guest would not let go, oldest first.
+    pub fn refused_devices(&self) -> &[Device] {
+        &self.devices.refused
+    }
+
+    /// The ports between guest and host that were opened or closed, by id.
+    pub fn ports(&self) -> impl Iterator<Item = (&str, &Port)> {
+        let ports = self.devices.ports.iter();
+        ports.map(|(id, port)| (id.as_str(), port))
+    }
+
+    /// A port by its id.
+    pub fn port(&self, id: &str) -> Option<&Port> {
+        self.devices.ports.get(id)
+    }
+
+    /// Network back ends with a peer (stream, vhost-user), by id: open while the peer is there.
+    pub fn netdevs(&self) -> impl Iterator<Item = (&str, &Port)> {
+        let netdevs = self.devices.netdevs.iter();
+        netdevs.map(|(id, netdev)| (id.as_str(), netdev))
+    }
+
+    /// Balloon, memory devices, hardware errors.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// Seconds by which the guest moved its clock, and the event that told.
+    pub fn rtc_offset(&self) -> Option<(i64, &Mark)> {
+        self.rtc.as_ref().map(|(offset, mark)| (*offset, mark))
+    }
+
+    /// The last panic of the guest.
+    pub fn panic(&self) -> Option<&Panic> {
+        self.panic.as_ref()
+    }
+
+    /// The last event of QEMU.
+    pub fn last_event(&self) -> Option<&Mark> {
+        self.last_event.as_ref()
+    }
+
+    /// How many events of this run were heard.
+    pub fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// How many stops are over.
+    pub fn pauses(&self) -> u64 {
+        self.paused
     }
 }

@@ -157,7 +157,7 @@ impl Row {
 
     /// Higher is worse.
     fn trouble(&self) -> u8 {
-        match self.state.run_state.word() {
+        match self.state.run_state().word() {
             "panicked" => 5,
             "paused" => 4,
             "unknown" => 3,

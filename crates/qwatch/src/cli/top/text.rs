@@ -16,13 +16,14 @@ pub(super) fn machine(app: &App, look: &Look) -> Text<'static> {
         return Text::from("No machine.");
     };
     let mut lines = vec![title(name), Line::default()];
-    let state = &row.state.run_state;
-    let detail = state
+    let state = row.state.run_state();
+    let detail = row
+        .state
         .detail()
         .map_or(String::new(), |detail| format!(": {detail}"));
     let since = row
         .state
-        .since_us
+        .since_us()
         .map_or("unknown".to_owned(), |us| time::human(us, &look.zone));
     lines.push(member("state", &format!("{}{detail}", state.word())));
     lines.push(member("since", &since));

@@ -52,7 +52,7 @@ pub(super) fn draw(app: &App, look: &Look, frame: &mut Frame<'_>) -> usize {
 fn header(app: &App, look: &Look, width: u16) -> Line<'static> {
     let mut counts: Vec<(&str, usize)> = Vec::new();
     for row in app.machines() {
-        let word = row.state.run_state.word();
+        let word = row.state.run_state().word();
         match counts.iter_mut().find(|(known, _)| *known == word) {
             Some((_, count)) => *count += 1,
             None => counts.push((word, 1)),
@@ -173,18 +173,19 @@ fn draw_machines(
 }
 
 fn machine_row(name: &str, row: &Row, now_us: i64, look: &Look) -> TableRow<'static> {
-    let state = &row.state.run_state;
-    let mark = if row.state.heard || state.word() == "gone" {
+    let state = row.state.run_state();
+    let mark = if row.state.is_heard() || state.word() == "gone" {
         ""
     } else {
         "?"
     };
-    let detail = state
+    let detail = row
+        .state
         .detail()
         .map_or(String::new(), |detail| format!(" ({})", visible(detail)));
     let since = row
         .state
-        .since_us
+        .since_us()
         .map_or_else(String::new, |us| age(now_us - us));
     let last = row.last.as_deref().unwrap_or("-");
     let gaps = match row.gaps {
