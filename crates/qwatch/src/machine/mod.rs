@@ -137,6 +137,9 @@ pub struct Previous {
 impl State {
     /// Takes the next record of the machine.
     pub fn apply(&mut self, record: &Record) {
+        if record.run.is_some() && record.run != self.qemu.run {
+            self.begin_run(record.run);
+        }
         match record.origin {
             Origin::Qwatch => self.apply_note(record),
             Origin::Qemu => self.apply_event(record),

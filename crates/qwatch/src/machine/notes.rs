@@ -24,6 +24,23 @@ impl State {
     }
 
     /// A new process has nothing of the old one but its end.
+    pub(super) fn begin_run(&mut self, run: Option<u64>) {
+        let previous = std::mem::take(self);
+        self.succeed(&previous);
+        self.qemu.run = run;
+    }
+
+    /// Takes over what there is to know of the process before.
+    pub fn succeed(&mut self, before: &Self) {
+        self.previous = before.since.is_some().then(|| {
+            Box::new(Previous {
+                run: before.run,
+                since: before.since.clone(),
+                cause: before.cause(),
+            })
+        });
+    }
+
     fn attached(&mut self, record: &Record) {
         let data = data_of(record);
         let text = |member| {
@@ -31,34 +48,18 @@ impl State {
                 .map(clipped)
                 .unwrap_or_default()
         };
-        let qemu = Qemu {
+        let pid = queries::number(&data, "pid");
+        // Without a journal nobody numbers the processes.
+        if record.run.is_none() && (pid.is_none() || pid != self.qemu.pid) {
+            self.begin_run(None);
+        }
+        self.qemu = Qemu {
             run: record.run,
             version: text("version"),
             address: text("address"),
-            pid: queries::number(&data, "pid"),
+            pid,
             attached: Mark::of(record),
         };
-        let same = match (self.qemu.run, qemu.run) {
-            (Some(own), Some(new)) => own == new,
-            _ => self.qemu.pid.is_some() && self.qemu.pid == qemu.pid,
-        };
-        if !same {
-            let previous = (self.since.is_some()).then(|| {
-                Box::new(Previous {
-                    run: self.run,
-                    since: self.since.clone(),
-                    cause: self.cause(),
-                })
-            });
-            // The note of the gap comes before that of the attachment.
-            *self = Self {
-                previous,
-                unheard: std::mem::take(&mut self.unheard),
-                unasked: self.unasked,
-                ..Self::default()
-            };
-        }
-        self.qemu = qemu;
         self.heard = true;
         self.told = false;
     }
