@@ -70,8 +70,37 @@ pub const FOLLOW_POLL: Duration = Duration::from_secs(1);
 const _: () = assert!(COMMIT_MAX_BYTES <= QUEUE_MAX_BYTES);
 const _: () = assert!(WAL_QUIET_BYTES < WAL_MAX_BYTES);
 
-/// Bytes of event text an attachment hands over at once.
-pub const BATCH_MAX_BYTES: usize = 256 * 1024;
+/// Most bytes of a socket that are looked at. One more than the kernel holds for a UNIX socket by default
+/// (`net.core.wmem_default`, 212,992, of which bookkeeping takes a part): all that waits is seen at once.
+pub const PEEK_WINDOW_MAX_BYTES: usize = 256 * 1024;
+
+/// Bytes of an answer that is not whole from which on it is read off the socket, so that the rest of it has
+/// room there.
+pub const HALF_ANSWER_MAX_BYTES: usize = 64 * 1024;
+
+/// How long half a message stands at the head of a socket before it is read off: a peer that sends it in
+/// many pieces may have filled the kernel's queue with it.
+pub const HALF_MESSAGE_WAIT: Duration = Duration::from_millis(250);
+
+/// How long a QEMU that has connected may take to say who it is before what it sent is read off the socket:
+/// the answers may stand behind more events than the socket holds.
+pub const HANDSHAKE_HOLD: Duration = Duration::from_millis(500);
+
+/// How long the journal may take nothing before a machine's events are let go, by default.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Bytes that wait in a socket from which on QEMU is taken to be held up, or about to be: with less, nothing
+/// is let go however long it takes. 200 short events; the kernel holds about 278.
+pub const PATIENCE_MIN_BYTES: u64 = 16 * 1024;
+
+/// How often that is looked at once patience is over.
+pub const PATIENCE_LOOK: Duration = Duration::from_secs(1);
+
+/// Different names counted one by one when events are let go. QEMU 11.1 has 60.
+pub const LOSS_NAMES_MAX_COUNT: usize = 256;
+
+/// Shortest time from one round of questions because of a STOP to the next, for one machine.
+pub const STOP_QUESTIONS_PAUSE: Duration = Duration::from_secs(1);
 
 /// Attachments at the same time.
 pub const ATTACHMENTS_MAX: usize = 16_384;

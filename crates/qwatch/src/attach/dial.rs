@@ -5,23 +5,34 @@ use std::mem;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use qmp_client::{Address, ConnectError, ConnectErrorKind, Options};
+use qmp_client::limits::GREETING_TIMEOUT;
+use qmp_client::{Address, ConnectErrorKind, Socket};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::sleep;
 
 use super::Shared;
 use super::glob::SocketGlob;
+use super::kept::Kept;
 use super::session::{self, Ended, Origin};
 use crate::limits::{ATTACHMENTS_MAX, GLOB_PERIOD, REDIAL_HELD, REDIAL_MAX, REDIAL_MIN};
 
 /// Dials one monitor for as long as the recorder runs.
-pub(super) async fn keep(address: Address, shared: Shared) {
-    dial(&address, &shared, Absent::Wait).await;
+pub(super) async fn keep(address: Address, kept: Option<Kept>, shared: Shared) {
+    dial(&address, kept, &shared, Absent::Wait).await;
 }
 
 /// Dials every socket file that fits a glob, also those that come later.
-pub(super) async fn keep_glob(glob: SocketGlob, shared: Shared) {
+///
+/// Those of an earlier recorder go on first, be their socket files there or not.
+pub(super) async fn keep_glob(glob: SocketGlob, kept: Vec<(Address, Kept)>, shared: Shared) {
     let mut dialled: HashMap<PathBuf, JoinHandle<()>> = HashMap::new();
+    for (address, kept) in kept {
+        let shared = shared.clone();
+        let path = address.path().map(Path::to_path_buf).unwrap_or_default();
+        let task =
+            tokio::spawn(async move { dial(&address, Some(kept), &shared, Absent::End).await });
+        dialled.insert(path, task);
+    }
     let mut tasks = JoinSet::new();
     let mut stop = shared.stop.clone();
     loop {
@@ -40,7 +51,8 @@ pub(super) async fn keep_glob(glob: SocketGlob, shared: Shared) {
             }
             let shared = shared.clone();
             let address = Address::unix(path.clone());
-            let task = tokio::spawn(async move { dial(&address, &shared, Absent::End).await });
+            let task =
+                tokio::spawn(async move { dial(&address, None, &shared, Absent::End).await });
             dialled.insert(path, task);
         }
         tokio::select! {
@@ -64,39 +76,38 @@ enum Absent {
     End,
 }
 
-async fn dial(address: &Address, shared: &Shared, absent: Absent) {
-    let options = Options::default();
+async fn dial(address: &Address, mut kept: Option<Kept>, shared: &Shared, absent: Absent) {
     let mut stop = shared.stop.clone();
     let mut backoff = Backoff::default();
     loop {
-        let connected = tokio::select! {
-            biased;
-            _ = stop.wait_for(|stop| *stop) => return,
-            connected = qmp_client::connect(address, &options) => connected,
+        let origin = Origin {
+            address: address.to_string(),
+            fallback: Some(fallback_name(address)),
+            dialled_in: false,
         };
-        let pause = match connected {
-            Ok(connection) => {
-                let origin = Origin {
-                    address: address.to_string(),
-                    fallback: Some(fallback_name(address)),
-                    dialled_in: false,
+        let ended = match kept.take() {
+            Some(kept) => session::go_on(kept, origin, shared).await,
+            None => {
+                let connected = tokio::select! {
+                    biased;
+                    _ = stop.wait_for(|stop| *stop) => return,
+                    connected = Socket::connect(address, GREETING_TIMEOUT) => connected,
                 };
-                match session::attend(connection, origin, shared).await {
-                    Ended::Closed => {
-                        backoff = Backoff::default();
-                        backoff.after_end()
-                    }
-                    Ended::Duplicate => backoff.after_duplicate(address),
-                    Ended::Stopped | Ended::Journal => return,
+                match connected {
+                    Ok(socket) => session::attend(socket, origin, shared).await,
+                    Err(error) => Ended::Failed(error.kind),
                 }
             }
-            Err(ConnectError {
-                kind: ConnectErrorKind::NoSuchFile,
-                ..
-            }) if absent == Absent::End => {
-                return;
+        };
+        let pause = match ended {
+            Ended::Closed => {
+                backoff = Backoff::default();
+                backoff.after_end()
             }
-            Err(error) => backoff.after_failure(&error),
+            Ended::Duplicate => backoff.after_duplicate(address),
+            Ended::Stopped | Ended::Journal => return,
+            Ended::Failed(ConnectErrorKind::NoSuchFile) if absent == Absent::End => return,
+            Ended::Failed(kind) => backoff.after_failure(address, &kind),
         };
         tokio::select! {
             biased;
@@ -127,12 +138,12 @@ impl Backoff {
         REDIAL_HELD
     }
 
-    fn after_failure(&mut self, error: &ConnectError) -> Duration {
-        let kind = mem::discriminant(&error.kind);
+    fn after_failure(&mut self, address: &Address, failure: &ConnectErrorKind) -> Duration {
+        let kind = mem::discriminant(failure);
         if self.said.replace(kind) != Some(kind) {
-            tracing::warn!(address = %error.address, "not attached, will try again: {}", error.kind);
+            tracing::warn!(%address, "not attached, will try again: {failure}");
         }
-        match error.kind {
+        match failure {
             ConnectErrorKind::Held { .. } | ConnectErrorKind::Crowded => REDIAL_HELD,
             _ => self.longer(),
         }
@@ -175,14 +186,10 @@ mod tests {
     fn pauses_grow_to_a_limit_and_a_held_monitor_has_its_own() {
         let mut backoff = Backoff::default();
         let address: Address = "/run/a.sock".parse().expect("an address");
-        let failure = |kind| ConnectError {
-            address: address.clone(),
-            kind,
-        };
         let pauses: Vec<u128> = (0..7)
             .map(|_| {
                 backoff
-                    .after_failure(&failure(ConnectErrorKind::DeadSocket))
+                    .after_failure(&address, &ConnectErrorKind::DeadSocket)
                     .as_millis()
             })
             .collect();
@@ -191,6 +198,6 @@ mod tests {
             waited: Duration::from_secs(5),
             pid: None,
         };
-        assert_eq!(backoff.after_failure(&failure(held)), REDIAL_HELD);
+        assert_eq!(backoff.after_failure(&address, &held), REDIAL_HELD);
     }
 }

@@ -70,6 +70,22 @@ impl SocketGlob {
         })
     }
 
+    /// Whether a path fits, be there a socket or not.
+    pub fn matches(&self, path: &Path) -> bool {
+        let Ok(below) = path.strip_prefix(&self.root) else {
+            return false;
+        };
+        let mut names = self.names.iter();
+        let fits = below.components().all(|component| {
+            let name = component.as_os_str().to_str();
+            names
+                .next()
+                .zip(name)
+                .is_some_and(|(glob, name)| is_match(glob, name))
+        });
+        fits && names.next().is_none()
+    }
+
     /// As written.
     pub fn as_str(&self) -> &str {
         &self.text
@@ -106,7 +122,7 @@ fn walk(folder: &Path, names: &[GlobMatcher], found: &mut Vec<PathBuf>) {
         let Some(file) = file.to_str() else {
             continue;
         };
-        if file.starts_with('.') && !name.glob().glob().starts_with('.') || !name.is_match(file) {
+        if !is_match(name, file) {
             continue;
         }
         if !below.is_empty() {
@@ -115,6 +131,11 @@ fn walk(folder: &Path, names: &[GlobMatcher], found: &mut Vec<PathBuf>) {
             found.push(entry.path());
         }
     }
+}
+
+/// A leading dot must be written out.
+fn is_match(glob: &GlobMatcher, name: &str) -> bool {
+    (!name.starts_with('.') || glob.glob().glob().starts_with('.')) && glob.is_match(name)
 }
 
 #[cfg(test)]
@@ -158,6 +179,16 @@ mod tests {
         assert_eq!(expand("{a,c}/*.sock"), ["a/qmp.sock"]);
         assert_eq!(expand("none/*"), Vec::<String>::new());
         assert_eq!(expand("b/.h*"), ["b/.hidden.sock"]);
+        let glob = SocketGlob::new("/run/*/qmp.sock").expect("a glob");
+        for (path, fits) in [
+            ("/run/a/qmp.sock", true),
+            ("/run/qmp.sock", false),
+            ("/run/a/b/qmp.sock", false),
+            ("/run/.a/qmp.sock", false),
+            ("/run/a", false),
+        ] {
+            assert_eq!(glob.matches(Path::new(path)), fits, "{path}");
+        }
     }
 
     #[test]

@@ -2,21 +2,33 @@
 
 use std::sync::Arc;
 
-use qmp_client::{Incoming, Options};
+use qmp_client::Incoming;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::Shared;
 use super::door::Door;
+use super::kept::Kept;
 use super::session::{self, Ended, Origin};
 use crate::limits::{ATTACHMENTS_MAX, REDIAL_MIN};
 
 /// Takes in whoever dials, for as long as the recorder runs.
-pub(super) async fn keep(door: Door, shared: Shared) {
+///
+/// Those of an earlier recorder go on first.
+pub(super) async fn keep(door: Door, kept: Vec<Kept>, shared: Shared) {
     let room = Arc::new(Semaphore::new(ATTACHMENTS_MAX));
     let mut attachments = JoinSet::new();
     let mut stop = shared.stop.clone();
+    for kept in kept {
+        let (origin, shared) = (origin(door.address().to_string()), shared.clone());
+        let place = Arc::clone(&room).try_acquire_owned();
+        attachments.spawn(async move {
+            let ended = session::go_on(kept, origin.clone(), &shared).await;
+            tell(ended, &origin.address, None);
+            drop(place);
+        });
+    }
     loop {
         let incoming = tokio::select! {
             biased;
@@ -52,27 +64,29 @@ pub(super) async fn keep(door: Door, shared: Shared) {
 }
 
 async fn take_in(incoming: Incoming, address: String, shared: Shared) {
-    let mut stop = shared.stop.clone();
     let pid = incoming.peer().and_then(|peer| peer.pid);
-    let options = Options::default();
-    let greeted = tokio::select! {
-        biased;
-        _ = stop.wait_for(|stop| *stop) => return,
-        greeted = incoming.greet(&options) => greeted,
-    };
-    let connection = match greeted {
-        Ok(connection) => connection,
-        Err(error) => {
-            tracing::warn!(%address, pid, "turned away: {}", error.kind);
-            return;
-        }
-    };
-    let origin = Origin {
-        address: address.clone(),
+    let origin = origin(address);
+    let ended = session::attend(incoming.into_socket(), origin.clone(), &shared).await;
+    tell(ended, &origin.address, pid);
+}
+
+fn origin(address: String) -> Origin {
+    Origin {
+        address,
         fallback: None,
         dialled_in: true,
-    };
-    if session::attend(connection, origin, &shared).await == Ended::Duplicate {
-        tracing::warn!(%address, pid, "turned away: this QEMU is recorded already, through another of its monitors");
+    }
+}
+
+/// Says why somebody is not recorded.
+fn tell(ended: Ended, address: &str, pid: Option<u32>) {
+    match ended {
+        Ended::Duplicate => {
+            tracing::warn!(%address, pid, "turned away: this QEMU is recorded already, through another of its monitors");
+        }
+        Ended::Failed(kind) => {
+            tracing::warn!(%address, pid, "turned away: {}", kind.of_incoming());
+        }
+        Ended::Closed | Ended::Stopped | Ended::Journal => {}
     }
 }

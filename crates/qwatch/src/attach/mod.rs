@@ -2,8 +2,13 @@
 //!
 //! QEMU dials us ([`RecorderSettings::listen`]) or we dial it ([`RecorderSettings::monitors`]). Once it has
 //! greeted, it is asked who it is, a run is opened in the journal, and from then on everything it says is
-//! handed to the journal's writer in batches. The hand-over waits when the writer's queue is full; then
-//! the events wait in the connection's own queue, behind that in the socket, and behind that in QEMU.
+//! handed to the journal's writer in batches.
+//!
+//! Commit, then consume: what QEMU sends is looked at and left in the socket until it is committed (`tail`
+//! has the rules, pure; `line` the socket, `session` the waiting). While the journal takes nothing, events
+//! wait in the socket, and behind that in QEMU, until [`Recorder::patience`] is over. Where a service manager
+//! keeps the sockets, the next recorder goes on with them (`kept`) and nobody notices.
+//!
 //! A [`Control`] adds and removes sources of machines while the others are recorded on.
 //!
 //! # Names
@@ -13,28 +18,39 @@
 //! told apart: the second is `web#PID`. A QEMU that is reached through two of its monitors is recorded
 //! through the first only.
 
+mod attention;
+mod beginning;
+mod cause;
 mod dial;
 mod door;
 mod glob;
+mod hash;
+mod interview;
+mod kept;
+mod line;
 mod listen;
+mod loss;
 mod names;
 mod notes;
 mod process;
 mod session;
 mod sources;
-mod state;
+mod tail;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use qmp_client::{Address, ListenError};
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 
 use crate::journal::{Journal, OpenError, Settings, WriteError, Writer};
+use crate::limits::PATIENCE;
 use crate::service::{Inherited, Manager};
 use crate::time;
 
 use door::Door;
+use kept::Kept;
 use sources::{OwnSockets, Request, Sources};
 
 pub use glob::{GlobError, SocketGlob};
@@ -83,11 +99,13 @@ pub struct Recorder {
     journal: Journal,
     doors: Vec<Door>,
     monitors: Vec<Monitor>,
+    kept: Vec<Kept>,
     names: names::Names,
     manager: Manager,
     control: Control,
     requests: mpsc::Receiver<Request>,
     since_us: i64,
+    patience: Duration,
 }
 
 impl Recorder {
@@ -109,28 +127,36 @@ impl Recorder {
         settings: RecorderSettings,
     ) -> Result<Self, RecordError> {
         let since_us = time::now_us();
-        let journal = Journal::open(&settings.journal, &Settings::default())?;
         let (listening, connected): (Vec<_>, Vec<_>) =
             inherited.into_iter().partition(Inherited::is_listening);
-        for socket in connected {
-            tracing::info!(
-                name = socket.name,
-                "closed a connection that was handed over"
-            );
-            manager.forget(&socket.name);
-        }
+        let mut kept = kept::connections(connected, &manager);
+        let handed_over = kept.iter().map(|kept| kept.id).collect();
+        let how = Settings::default().handed_over(handed_over);
+        let mut journal = Journal::open(&settings.journal, &how)?;
+        let names = names::Names::default();
+        kept::recognize(&mut kept, journal.take_kept(), &names);
         let doors = Door::open_all(&settings.listen, listening, &manager).await?;
         let (control, requests) = Control::new();
         Ok(Self {
             journal,
             doors,
             monitors: settings.monitors,
-            names: names::Names::default(),
+            kept,
+            names,
             manager,
             control,
             requests,
             since_us,
+            patience: PATIENCE,
         })
+    }
+
+    /// How long the journal may take nothing before a machine whose QEMU is held up by that is no longer
+    /// waited for: then its events are counted and let go, and a gap says so. 30 s.
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
     }
 
     /// The journal that is written.
@@ -161,8 +187,9 @@ impl Recorder {
             since_us: self.since_us,
             own_sockets: OwnSockets::default(),
             manager: self.manager,
+            patience: self.patience,
         };
-        let mut sources = Sources::start(shared, self.doors, self.monitors);
+        let mut sources = Sources::start(shared, self.doors, self.monitors, self.kept);
         loop {
             let request = tokio::select! {
                 biased;
@@ -190,12 +217,19 @@ struct Shared {
     since_us: i64,
     own_sockets: OwnSockets,
     manager: Manager,
+    /// How long the journal may take nothing before events are let go.
+    patience: Duration,
 }
 
 impl Shared {
     /// Whether it is the recorder that ends, not only a source.
     fn is_recorder_stopped(&self) -> bool {
         *self.all_stop.borrow()
+    }
+
+    /// Whether the next recorder goes on with the connections as they are.
+    fn hands_over(&self) -> bool {
+        self.is_recorder_stopped() && self.manager.keeps_descriptors()
     }
 }
 

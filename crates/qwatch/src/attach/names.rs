@@ -79,6 +79,29 @@ impl Names {
         }
     }
 
+    /// Takes a name that was decided on before: nobody else has been asked yet.
+    pub(super) fn reserve(&self, name: String, claim: Claim) -> Lease {
+        let mut by_name = self.held.lock();
+        let name = match by_name.contains_key(&name) {
+            true => free_name(&by_name, &claim),
+            false => name,
+        };
+        self.insert(&mut by_name, name, claim)
+    }
+
+    fn insert(&self, by_name: &mut HashMap<String, Holder>, name: String, claim: Claim) -> Lease {
+        let holder = Holder {
+            claim,
+            ending: false,
+        };
+        by_name.insert(name.clone(), holder);
+        self.held.count.send_replace(by_name.len());
+        Lease {
+            name,
+            held: Arc::clone(&self.held),
+        }
+    }
+
     fn try_claim(&self, claim: &Claim, patience: Patience) -> Attempt {
         let mut by_name = self.held.lock();
         let same_process = by_name.values().find(|holder| {
@@ -99,16 +122,7 @@ impl Names {
             return Attempt::Ending;
         }
         let name = free_name(&by_name, claim);
-        let holder = Holder {
-            claim: claim.clone(),
-            ending: false,
-        };
-        by_name.insert(name.clone(), holder);
-        self.held.count.send_replace(by_name.len());
-        Attempt::Taken(Ok(Lease {
-            name,
-            held: Arc::clone(&self.held),
-        }))
+        Attempt::Taken(Ok(self.insert(&mut by_name, name, claim.clone())))
     }
 }
 

@@ -1,9 +1,10 @@
 //! The recorder's own records, as JSON objects. Their members are a promise to whoever reads the journal.
 
-use qmp_client::{Dropped, Garbage};
+use qmp_client::Garbage;
 use serde_json::{Value, json};
 
 use super::cut;
+use super::loss::Loss;
 use crate::journal::{Entry, Note, OpenedRun, RunInfo};
 use crate::limits::{GARBAGE_TEXT_MAX_BYTES, START_GRACE_US};
 use crate::time;
@@ -40,18 +41,29 @@ pub(super) fn gap(missed: &Missed, until_us: i64) -> Entry {
     Entry::note(Note::Gap, data.to_string(), until_us)
 }
 
-/// `gap` within an attachment: events that came faster than they could be taken.
-pub(super) fn overflow(dropped: &Dropped) -> Entry {
-    let until_us = time::system_time_us(dropped.until);
+/// `gap` within an attachment: events that were let go because the journal took nothing.
+pub(super) fn overflow(loss: &Loss) -> Entry {
     let data = json!({
-        "from": time::rfc3339(time::system_time_us(dropped.since)),
+        "from": time::rfc3339(loss.from_us),
+        "until": time::rfc3339(loss.until_us),
+        "reason": OVERFLOW,
+        "count": loss.count,
+        "lost": loss.by_name,
+    });
+    Entry::note(Note::Gap, data.to_string(), loss.until_us)
+}
+
+/// `gap` within an attachment: the recorder was letting events go when it was killed.
+pub(super) fn overflow_unknown(from_us: i64, until_us: i64) -> Entry {
+    let data = json!({
+        "from": time::rfc3339(from_us),
         "until": time::rfc3339(until_us),
-        "reason": "events came faster than the journal took them",
-        "count": dropped.count,
-        "lost": dropped.by_name,
+        "reason": format!("{OVERFLOW}, and then the recorder was killed"),
     });
     Entry::note(Note::Gap, data.to_string(), until_us)
 }
+
+const OVERFLOW: &str = "events came faster than the journal took them";
 
 /// `garbage`: bytes that are no message.
 pub(super) fn garbage(garbage: &Garbage, at_us: i64) -> Entry {

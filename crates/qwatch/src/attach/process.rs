@@ -7,7 +7,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::time::{sleep, timeout};
 
-use crate::limits::{EXIT_LOOK, EXIT_WAIT};
+use crate::limits::{EXIT_LOOK, EXIT_WAIT, SAME_START_US};
 use crate::time;
 
 /// Ticks of `/proc/PID/stat` in a second: 100 on every architecture QEMU runs KVM on.
@@ -20,6 +20,8 @@ pub(super) struct Process {
     /// When it started, microseconds since 1970, UTC.
     pub(super) started_us: Option<i64>,
     handle: Option<OwnedFd>,
+    /// It had exited before it was held on to.
+    is_gone: bool,
 }
 
 impl Process {
@@ -29,6 +31,26 @@ impl Process {
             pid,
             handle: number.and_then(|number| pidfd_open(number, PidfdFlags::NONBLOCK).ok()),
             started_us: started_us(pid),
+            is_gone: false,
+        }
+    }
+
+    /// One that was known before, unless another has its number by now.
+    pub(super) fn again(pid: u32, known_start_us: Option<i64>) -> Self {
+        let process = Self::of(pid);
+        let is_same = match (known_start_us, process.started_us) {
+            (Some(then), Some(now)) => then.abs_diff(now) < SAME_START_US.unsigned_abs(),
+            (Some(_), None) => false,
+            (None, _) => true,
+        };
+        if is_same {
+            return process;
+        }
+        Self {
+            pid,
+            started_us: known_start_us,
+            handle: None,
+            is_gone: true,
         }
     }
 
@@ -47,6 +69,7 @@ impl Process {
     /// The handle is readable from the exit on, also while the process waits to be reaped.
     fn has_exited(&self) -> bool {
         match &self.handle {
+            _ if self.is_gone => true,
             Some(handle) => {
                 let mut fds = [PollFd::new(handle, PollFlags::IN)];
                 matches!(poll(&mut fds, Some(&Timespec::default())), Ok(1..))
@@ -112,5 +135,14 @@ mod tests {
         assert!(process.exits_soon().await);
         child.wait().expect("reaped");
         assert!(Process::of(child.id()).exits_soon().await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_process_of_the_same_number_is_not_taken_for_the_one_that_was() {
+        let me = Process::of(std::process::id());
+        let again = Process::again(me.pid, me.started_us);
+        assert!(!again.exits_soon().await);
+        let other = Process::again(me.pid, me.started_us.map(|us| us - 10_000_000));
+        assert!(other.exits_soon().await);
     }
 }

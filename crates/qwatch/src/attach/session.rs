@@ -1,17 +1,24 @@
-//! One attachment: from the greeting to the end of the connection.
+//! One attachment: from the connection to its end.
 
+use std::os::fd::AsFd;
 use std::pin::Pin;
 
-use qmp_client::{Client, CloseReason, Closed, Connection, Events, Item, RawEvent};
-use qmp_events::Envelope;
-use serde_json::Value;
+use qmp_client::{CloseReason, ConnectErrorKind, Greeting, Socket};
+use qmp_protocol::{ClientSession, SessionOptions};
+use tokio::time::{Instant, sleep_until};
 
-use super::names::{Claim, Lease};
-use super::notes::{self, Circumstances};
+use super::Shared;
+use super::beginning::Beginning;
+use super::kept::{Kept, name_of};
+use super::line::{Line, Look, now};
+use super::names::Lease;
+use super::notes;
 use super::process::Process;
-use super::{Shared, state};
-use crate::journal::{Batch, Entry, Note, RunEnd, RunId, RunInfo, WriteError};
-use crate::limits::{BATCH_MAX_BYTES, IDENTIFY_TIMEOUT};
+use super::tail::{Portion, Tail, in_journal};
+use crate::journal::{
+    Batch, Connected, ConnectionId, Entry, KeptConnection, Mark, RunEnd, RunId, WriteError,
+};
+use crate::limits::{PATIENCE_LOOK, PATIENCE_MIN_BYTES};
 use crate::time;
 
 /// Where a connection came from.
@@ -26,7 +33,7 @@ pub(super) struct Origin {
 }
 
 /// How an attachment ended.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Ended {
     /// QEMU ended it.
     Closed,
@@ -36,269 +43,330 @@ pub(super) enum Ended {
     Duplicate,
     /// The journal is closed.
     Journal,
+    /// It never came about.
+    Failed(ConnectErrorKind),
 }
 
-/// Records one connection until it ends.
-pub(super) async fn attend(connection: Connection, origin: Origin, shared: &Shared) -> Ended {
-    let connected_us = time::now_us();
-    let Connection { client, events } = connection;
-    let process = client.peer().and_then(|peer| peer.pid).map(Process::of);
-    let (name, uuid) = identify(&client).await;
-    let claim = Claim {
-        name: name.unwrap_or_else(|| fallback_name(&origin, uuid.as_deref(), process.as_ref())),
-        pid: process.as_ref().map(|process| process.pid),
-        uuid,
-    };
-    let Ok(lease) = shared.names.claim(claim.clone()).await else {
-        tracing::debug!(machine = %claim.name, address = %origin.address, "this QEMU is recorded already");
-        return Ended::Duplicate;
-    };
-    let greeting = client.greeting();
-    let version = &greeting.version;
-    let info = RunInfo {
-        machine: lease.name.clone(),
-        uuid: claim.uuid,
-        pid: claim.pid,
-        started_us: process.as_ref().and_then(|process| process.started_us),
-        version: format!("{}.{}.{}", version.major, version.minor, version.micro),
-        package: version.package.clone(),
-        address: origin.address,
-        attached_us: connected_us,
-    };
-    let how = Circumstances {
-        dialled_in: origin.dialled_in,
-        recorder_since_us: shared.since_us,
-    };
-    match open(info, how, shared).await {
-        Ok(run) => {
-            let attachment = Attachment {
-                run,
-                lease,
-                process,
-                shared,
-                shutdown: None,
-            };
-            attachment.record(client, events).await
+/// Records a new connection until it ends.
+pub(super) async fn attend(socket: Socket, origin: Origin, shared: &Shared) -> Ended {
+    let id = ConnectionId::random();
+    // Before anything is read off it, so that nothing is lost from the first byte on.
+    if let Err(error) = shared.manager.keep(&name_of(id, None), socket.as_fd()) {
+        tracing::warn!(address = %origin.address, "if the recorder is killed, events will be missed, as the service manager does not keep the connection: {error}");
+    }
+    let session = ClientSession::new(SessionOptions::default(), now().instant);
+    let line = Line::new(socket, Tail::new(id, session));
+    Beginning::new(id, line, origin, shared).attend().await
+}
+
+/// Goes on with a connection that another recorder had.
+pub(super) async fn go_on(mut kept: Kept, origin: Origin, shared: &Shared) -> Ended {
+    let (id, drained_since_s) = (kept.id, kept.drained_since_s);
+    let (known, lease) = (kept.known.take(), kept.lease.take());
+    let name = kept.socket.name.clone();
+    let socket = match kept.into_socket() {
+        Ok(socket) => socket,
+        Err(error) => {
+            shared.manager.forget(&name);
+            return Ended::Failed(error.into());
         }
-        Err(_) => Ended::Journal,
+    };
+    match (known, lease) {
+        (Some(known), Some(lease)) => {
+            let line = resume(socket, &known);
+            let mut attachment = Attachment::of(id, line, known.run, lease, shared);
+            attachment.process = known
+                .info
+                .pid
+                .map(|pid| Process::again(pid, known.info.started_us));
+            if let Some(since_s) = drained_since_s {
+                let from_us = since_s.saturating_mul(1_000_000);
+                attachment.drained_since_s = drained_since_s;
+                let gap = notes::overflow_unknown(from_us, time::now_us());
+                attachment.line.tail.note_gap(gap);
+            }
+            tracing::info!(machine = %attachment.lease.name, address = %origin.address, "goes on");
+            attachment.record().await
+        }
+        _ => {
+            let session =
+                ClientSession::take_over(SessionOptions::default(), now().instant, first_id());
+            let line = Line::new(socket, Tail::new(id, session));
+            Beginning::new(id, line, origin, shared).attend().await
+        }
     }
 }
 
-/// The name and the uuid QEMU has; what it does not say is `None`.
-async fn identify(client: &Client) -> (Option<String>, Option<String>) {
-    let client = client.with_timeout(IDENTIFY_TIMEOUT);
-    let ask = async |command: &str, member: &str| {
-        let answer: Value = client.execute_as(command, ()).await.ok()?;
-        let text = answer.get(member)?.as_str()?;
-        (!text.is_empty()).then(|| text.to_owned())
+/// Says goodbye to a connection that another recorder had and this one is not to have.
+pub(super) async fn give_up(mut kept: Kept, shared: &Shared) {
+    let name = kept.socket.name.clone();
+    let (known, lease) = (kept.known.take(), kept.lease.take());
+    let (id, drained_since_s) = (kept.id, kept.drained_since_s);
+    let (Some(known), Some(lease), Ok(socket)) = (known, lease, kept.into_socket()) else {
+        return shared.manager.forget(&name);
     };
-    let name = ask("query-name", "name").await;
-    let uuid = ask("query-uuid", "UUID").await;
-    // All zeros is what a QEMU without -uuid says.
-    let uuid = uuid.filter(|uuid| uuid.chars().any(|c| c != '0' && c != '-'));
-    (name, uuid)
+    let line = resume(socket, &known);
+    let mut attachment = Attachment::of(id, line, known.run, lease, shared);
+    attachment.drained_since_s = drained_since_s;
+    attachment.stopped().await;
 }
 
-fn fallback_name(origin: &Origin, uuid: Option<&str>, process: Option<&Process>) -> String {
-    origin
-        .fallback
-        .clone()
-        .or_else(|| uuid.map(str::to_owned))
-        .or_else(|| process.map(|process| format!("qemu-{}", process.pid)))
-        .unwrap_or_else(|| "qemu".to_owned())
+/// Above all ids that an earlier recorder used: it counted on from the time of its own start.
+fn first_id() -> u64 {
+    time::now_us().unsigned_abs()
 }
 
-/// Opens the run and writes its first records.
-async fn open(info: RunInfo, how: Circumstances, shared: &Shared) -> Result<RunId, WriteError> {
-    let opened = shared.writer.open_run(info.clone()).await?;
-    let missed = notes::missed(&opened, &info, how);
-    tracing::info!(
-        machine = %info.machine,
-        qemu = %info.version,
-        pid = info.pid,
-        address = %info.address,
-        "attached"
-    );
-    let gap = missed.map(|missed| notes::gap(&missed, info.attached_us));
-    let entries = gap.into_iter().chain([notes::attached(&info)]).collect();
-    let batch = Batch {
-        run: opened.run,
-        entries,
-        end: None,
-    };
-    shared.writer.append(batch).await?;
-    Ok(opened.run)
+/// The conversation from where the journal has it; what it has is consumed.
+fn resume(socket: Socket, known: &KeptConnection) -> Line {
+    let connected = &known.connected;
+    let done = Line::with_window(|window| {
+        let seen = socket.look(window).unwrap_or(0);
+        let done = in_journal(&window[..seen], known.chunk, connected.id);
+        socket.consume(&mut window[..done]).map(|()| done)
+    });
+    match done {
+        Ok(bytes) => tracing::debug!(bytes, "were committed and not consumed"),
+        Err(error) => tracing::error!("bytes that were seen cannot be read: {error}"),
+    }
+    let greeting = Greeting::read(&connected.greeting).unwrap_or_default();
+    let memory = connected.memory.clone();
+    let tail = Tail::resume(connected.id, greeting, connected.oob, first_id(), memory);
+    Line::new(socket, tail)
 }
 
-struct Attachment<'s> {
+/// A commit under way.
+type Commit = Pin<Box<dyn Future<Output = Result<(), WriteError>> + Send>>;
+
+/// A connection that is recorded.
+pub(super) struct Attachment<'s> {
+    id: ConnectionId,
+    line: Line,
     run: RunId,
     lease: Lease,
-    process: Option<Process>,
+    pub(super) process: Option<Process>,
+    /// What the journal is to be told of the connection with the first records.
+    pub(super) begin: Option<Box<Connected>>,
+    commit: Option<Commit>,
+    /// When the socket is looked at again, once patience is over.
+    look_again: Option<Instant>,
+    /// The service manager knows that events are let go, from then on, seconds since 1970.
+    drained_since_s: Option<i64>,
     shared: &'s Shared,
-    /// The data of the last SHUTDOWN that no RESET followed.
-    shutdown: Option<String>,
 }
-
-/// The answers to the questions about the state, when they come.
-type Asking<'c> = Pin<Box<dyn Future<Output = Option<String>> + Send + 'c>>;
 
 /// What there is to do next.
 enum Wake {
     /// The recorder is being stopped.
     Stop,
-    /// QEMU has told its state.
-    State(Option<String>),
-    /// Something came, or the connection is over.
-    Item(Result<Item, Closed>),
+    /// Something came, or the other side has closed.
+    Readable { closed: bool },
+    /// More can be sent.
+    Writable,
+    /// The records under way are on disk.
+    Committed(Result<(), WriteError>),
+    /// It is time for something.
+    Deadline,
 }
 
-impl Attachment<'_> {
-    async fn record(mut self, client: Client, mut events: Events) -> Ended {
-        let mut stop = self.shared.stop.clone();
-        let mut asking: Option<Asking<'_>> = Some(Box::pin(state::ask(&client)));
+impl<'s> Attachment<'s> {
+    pub(super) fn of(
+        id: ConnectionId,
+        line: Line,
+        run: RunId,
+        lease: Lease,
+        shared: &'s Shared,
+    ) -> Self {
+        Self {
+            id,
+            line,
+            run,
+            lease,
+            process: None,
+            begin: None,
+            commit: None,
+            look_again: None,
+            drained_since_s: None,
+            shared,
+        }
+    }
+
+    pub(super) async fn record(mut self) -> Ended {
+        let mut portion = self.line.handle_timeout();
         loop {
-            let wake = tokio::select! {
-                biased;
-                _ = stop.wait_for(|stop| *stop) => Wake::Stop,
-                answer = answer(&mut asking) => Wake::State(answer),
-                item = events.next() => Wake::Item(item),
+            if let Some(portion) = portion {
+                self.commit = Some(self.append(portion));
+            }
+            if self.line.tail.is_done() {
+                return self.ended().await;
+            }
+            portion = match self.wake().await {
+                Wake::Stop => return self.stopped().await,
+                Wake::Readable { closed } => self.line.turn(Look::New { closed }),
+                Wake::Writable => {
+                    self.line.flush();
+                    None
+                }
+                Wake::Committed(Ok(())) => self.committed(),
+                Wake::Committed(Err(_)) => return Ended::Journal,
+                Wake::Deadline => {
+                    self.look_whether_to_let_go();
+                    self.line.handle_timeout()
+                }
             };
-            let written = match wake {
-                Wake::Stop => return self.stopped(&mut events).await,
-                Wake::State(data) => {
-                    asking = None;
-                    self.write_state(data).await
-                }
-                Wake::Item(Ok(item)) => {
-                    let (entries, overflowed) = self.take(item, &mut events);
-                    if overflowed {
-                        // After a gap, what is there is asked anew.
-                        asking = Some(Box::pin(state::ask(&client)));
-                    }
-                    self.append(entries, None).await
-                }
-                Wake::Item(Err(closed)) => return self.closed(&closed).await,
-            };
-            if written.is_err() {
-                return Ended::Journal;
-            }
         }
     }
 
-    /// Turns this item and what is queued behind it into records; true if events were dropped.
-    fn take(&mut self, first: Item, events: &mut Events) -> (Vec<Entry>, bool) {
-        let mut entries = vec![];
-        let mut overflowed = false;
-        let mut bytes = 0;
-        let mut next = Some(first);
-        while let Some(item) = next {
-            overflowed |= matches!(item, Item::Dropped(_));
-            let entry = self.entry(item);
-            bytes += entry.cost_bytes();
-            entries.push(entry);
-            if bytes >= BATCH_MAX_BYTES {
-                break;
-            }
-            // An end that waits behind is given again by the next call.
-            next = events.try_next().unwrap_or(None);
-        }
-        (entries, overflowed)
-    }
-
-    fn entry(&mut self, item: Item) -> Entry {
-        match item {
-            Item::Event(RawEvent { text, received }) => {
-                let received_us = time::system_time_us(received);
-                match Entry::event(&text, received_us) {
-                    Ok(entry) => {
-                        self.watch_for_shutdown(&text);
-                        entry
-                    }
-                    Err(error) => notes::stray(&error.to_string(), &text, received_us),
-                }
-            }
-            Item::Dropped(dropped) => {
-                tracing::warn!(machine = %self.lease.name, count = dropped.count, "events were lost: the journal was too slow");
-                notes::overflow(&dropped)
-            }
-            Item::Garbage(garbage) => notes::garbage(&garbage, time::now_us()),
-            Item::Stray(text) => {
-                notes::stray("neither an event nor an answer", &text, time::now_us())
-            }
+    /// Waits for the first thing that happens. Cancel safe.
+    async fn wake(&mut self) -> Wake {
+        self.line.tail.rest();
+        let mut stop = self.shared.stop.clone();
+        let deadline = self.deadline();
+        let Self { line, commit, .. } = self;
+        tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => Wake::Stop,
+            committed = wait_for(commit), if commit.is_some() => Wake::Committed(committed),
+            closed = line.readable(), if line.wants_to_read() => Wake::Readable { closed },
+            () = line.writable(), if line.wants_to_write() => Wake::Writable,
+            () = sleep_until_some(deadline), if deadline.is_some() => Wake::Deadline,
         }
     }
 
-    /// Remembers a shutdown, to tell a machine that was shut down from one that crashed.
-    fn watch_for_shutdown(&mut self, text: &str) {
-        if !text.contains("SHUTDOWN") && self.shutdown.is_none() {
-            return;
-        }
-        let Ok(envelope) = Envelope::read(text) else {
-            return;
+    fn deadline(&self) -> Option<Instant> {
+        let patience = self.line.tail.waits_since().map(|since| {
+            let over = Instant::from_std(since) + self.shared.patience;
+            self.look_again.map_or(over, |again| again.max(over))
+        });
+        let other = self.line.tail.poll_timeout().map(Instant::from_std);
+        patience.into_iter().chain(other).min()
+    }
+
+    /// Queues records; the future is done when they are on disk.
+    fn append(&mut self, portion: Portion) -> Commit {
+        let Portion {
+            entries,
+            chunk,
+            memory,
+        } = portion;
+        let mark = match self.begin.take() {
+            Some(mut connected) => {
+                connected.memory = self.line.tail.memory().clone();
+                let chunk = chunk.unwrap_or_default();
+                Mark::Begin { connected, chunk }
+            }
+            None => Mark::Chunk {
+                id: self.id,
+                chunk,
+                memory,
+            },
         };
-        match &*envelope.name {
-            "SHUTDOWN" => {
-                let data: Option<Value> = envelope
-                    .data
-                    .and_then(|data| serde_json::from_str(data).ok());
-                let reason = data.and_then(|data| Some(data.get("reason")?.as_str()?.to_owned()));
-                self.shutdown = Some(reason.unwrap_or_default());
-            }
-            // With -no-shutdown a machine can be reset and go on.
-            "RESET" | "RESUME" => self.shutdown = None,
-            _ => {}
-        }
-    }
-
-    async fn write_state(&mut self, data: Option<String>) -> Result<(), WriteError> {
-        match data {
-            Some(data) => {
-                let entry = Entry::note(Note::State, data, time::now_us());
-                self.append(vec![entry], None).await
-            }
-            None => Ok(()),
-        }
-    }
-
-    async fn append(&self, entries: Vec<Entry>, end: Option<RunEnd>) -> Result<(), WriteError> {
         let batch = Batch {
             run: self.run,
             entries,
-            end,
+            end: None,
         };
-        self.shared.writer.append(batch).await.map(drop)
+        self.write(batch, mark)
     }
 
-    /// Writes what has come, then the goodbye.
-    async fn stopped(mut self, events: &mut Events) -> Ended {
-        while let Ok(Some(item)) = events.try_next() {
-            let (entries, _) = self.take(item, events);
-            if self.append(entries, None).await.is_err() {
-                return Ended::Journal;
+    fn write(&self, batch: Batch, mark: Mark) -> Commit {
+        let writer = self.shared.writer.clone();
+        // Nobody will ask for it where descriptors are not kept.
+        let mark = Some(mark).filter(|_| self.shared.manager.keeps_descriptors());
+        Box::pin(async move {
+            let receipt = writer.append_marked(batch, mark).await?;
+            receipt.committed().await.map(drop)
+        })
+    }
+
+    fn committed(&mut self) -> Option<Portion> {
+        self.commit = None;
+        self.look_again = None;
+        self.line.tail.committed();
+        if !self.line.tail.is_letting_go()
+            && let Some(since_s) = self.drained_since_s.take()
+        {
+            self.rename(Some(since_s), None);
+        }
+        if self.line.tail.has_waiting() {
+            return self.line.turn(Look::Again);
+        }
+        self.line.settle();
+        None
+    }
+
+    /// Lets events go if the journal has taken nothing for too long and QEMU is held up.
+    fn look_whether_to_let_go(&mut self) {
+        let now = now();
+        let since = self.line.tail.waits_since().map(Instant::from_std);
+        if since.is_none_or(|since| since + self.shared.patience > Instant::from_std(now.instant)) {
+            return;
+        }
+        if self.line.waiting_bytes() < PATIENCE_MIN_BYTES {
+            self.look_again = Some(Instant::from_std(now.instant) + PATIENCE_LOOK);
+            return;
+        }
+        tracing::error!(machine = %self.lease.name, "events are lost: the journal takes none for too long");
+        let since_s = self.line.tail.let_go(now).div_euclid(1_000_000);
+        self.drained_since_s = Some(since_s);
+        self.rename(None, Some(since_s));
+    }
+
+    /// Tells the service manager, and so the next recorder, whether events are let go.
+    fn rename(&self, old: Option<i64>, new: Option<i64>) {
+        let manager = &self.shared.manager;
+        // First the new one: it is kept at every moment.
+        match manager.keep(&name_of(self.id, new), self.line.socket.as_fd()) {
+            Ok(()) => manager.forget(&name_of(self.id, old)),
+            Err(error) => {
+                tracing::warn!(machine = %self.lease.name, "the service manager was not told that events are lost, or no longer: {error}");
             }
         }
+    }
+
+    /// Says goodbye, or leaves all as it is for the next recorder.
+    async fn stopped(mut self) -> Ended {
+        if let Some(commit) = self.commit.take() {
+            if commit.await.is_err() {
+                return Ended::Journal;
+            }
+            self.line.tail.committed();
+            self.line.settle();
+        }
+        if self.shared.hands_over() {
+            return Ended::Stopped;
+        }
+        if let Some(portion) = self.line.turn(Look::Again) {
+            if self.append(portion).await.is_err() {
+                return Ended::Journal;
+            }
+            self.line.tail.committed();
+            self.line.settle();
+        }
         let at_us = time::now_us();
-        let end = RunEnd {
-            detached_us: at_us,
-            ended: None,
-        };
         let reason = if self.shared.is_recorder_stopped() {
             "the recorder was stopped"
         } else {
             "it was taken out of the recorder's settings"
         };
-        let entry = notes::detached(reason, None, at_us);
-        match self.append(vec![entry], Some(end)).await {
+        match self
+            .end(notes::detached(reason, None, at_us), at_us, None)
+            .await
+        {
             Ok(()) => Ended::Stopped,
             Err(_) => Ended::Journal,
         }
     }
 
-    async fn closed(self, closed: &Closed) -> Ended {
+    async fn ended(mut self) -> Ended {
         let at_us = time::now_us();
         self.lease.ending();
-        let ended = self.how_it_ended(&closed.reason).await;
-        let reason = closed.reason.to_string();
+        let reason = match (self.line.broken(), self.line.tail.closed()) {
+            (Some(broken), _) => broken.clone(),
+            (None, Some(end)) => CloseReason::of_session(end.clone()),
+            (None, None) => CloseReason::Eof,
+        };
+        let ended = self.how_it_ended(&reason).await;
+        let reason = reason.to_string();
         tracing::info!(
             machine = %self.lease.name,
             reason,
@@ -306,19 +374,36 @@ impl Attachment<'_> {
             "detached"
         );
         let entry = notes::detached(&reason, ended.as_deref(), at_us);
-        let end = RunEnd {
-            detached_us: at_us,
-            ended,
-        };
-        match self.append(vec![entry], Some(end)).await {
+        match self.end(entry, at_us, ended).await {
             Ok(()) => Ended::Closed,
             Err(_) => Ended::Journal,
         }
     }
 
+    /// Ends the run. Once that is on disk, nobody need keep the connection.
+    async fn end(
+        &mut self,
+        entry: Entry,
+        at_us: i64,
+        ended: Option<String>,
+    ) -> Result<(), WriteError> {
+        let batch = Batch {
+            run: self.run,
+            entries: vec![entry],
+            end: Some(RunEnd {
+                detached_us: at_us,
+                ended,
+            }),
+        };
+        self.write(batch, Mark::End(self.id)).await?;
+        let name = name_of(self.id, self.drained_since_s);
+        self.shared.manager.forget(&name);
+        Ok(())
+    }
+
     /// In words, if the process has ended.
-    async fn how_it_ended(&self, reason: &CloseReason) -> Option<String> {
-        let after = match self.shutdown.as_deref() {
+    async fn how_it_ended(&mut self, reason: &CloseReason) -> Option<String> {
+        let after = match self.line.tail.shutdown() {
             Some("") => Some("exited after SHUTDOWN".to_owned()),
             Some(reason) => Some(format!("exited after SHUTDOWN: {reason}")),
             None => None,
@@ -334,9 +419,16 @@ impl Attachment<'_> {
     }
 }
 
-async fn answer(asking: &mut Option<Asking<'_>>) -> Option<String> {
-    match asking {
-        Some(asking) => asking.await,
+async fn wait_for(commit: &mut Option<Commit>) -> Result<(), WriteError> {
+    match commit {
+        Some(commit) => commit.await,
+        None => std::future::pending().await,
+    }
+}
+
+pub(super) async fn sleep_until_some(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
         None => std::future::pending().await,
     }
 }

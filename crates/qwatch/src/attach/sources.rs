@@ -12,7 +12,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use super::door::Door;
-use super::{Monitor, RecordError, Shared, dial, listen};
+use super::kept::Kept;
+use super::{Monitor, RecordError, Shared, dial, listen, session};
 use crate::limits::STOP_WAIT;
 
 /// Changes the sources of a running recorder. Cheap to clone.
@@ -81,16 +82,37 @@ struct Running {
 }
 
 impl Sources {
-    pub(super) fn start(shared: Shared, doors: Vec<Door>, monitors: Vec<Monitor>) -> Self {
+    /// Connections of an earlier recorder go to the sources they came from. One whose source is no more is
+    /// said goodbye to.
+    pub(super) fn start(
+        shared: Shared,
+        doors: Vec<Door>,
+        monitors: Vec<Monitor>,
+        mut kept: Vec<Kept>,
+    ) -> Self {
         let mut sources = Self {
             shared,
             running: HashMap::new(),
         };
         for door in doors {
-            sources.add_door(door);
+            let own = kept.extract_if(.., |kept| kept.came_in_at(door.address()));
+            let own = own.collect();
+            sources.add_door(door, own);
         }
         for monitor in monitors {
-            sources.add_monitor(monitor);
+            let (mut own, mut others) = (vec![], vec![]);
+            for kept in kept {
+                match kept.was_dialled_for(&monitor) {
+                    Some(address) => own.push((address, kept)),
+                    None => others.push(kept),
+                }
+            }
+            kept = others;
+            sources.add_monitor(monitor, own);
+        }
+        for kept in kept {
+            let shared = sources.shared.clone();
+            tokio::spawn(async move { session::give_up(kept, &shared).await });
         }
         sources
     }
@@ -125,10 +147,10 @@ impl Sources {
             removed: self.remove_all_but(&wanted).await,
         };
         for door in doors {
-            changes.added.extend(self.add_door(door));
+            changes.added.extend(self.add_door(door, vec![]));
         }
         for monitor in monitors {
-            changes.added.extend(self.add_monitor(monitor));
+            changes.added.extend(self.add_monitor(monitor, vec![]));
         }
         Ok(changes)
     }
@@ -160,19 +182,23 @@ impl Sources {
         removed
     }
 
-    fn add_door(&mut self, mut door: Door) -> Option<String> {
+    fn add_door(&mut self, mut door: Door, kept: Vec<Kept>) -> Option<String> {
         door.keep();
         let key = key_of_door(door.address());
         if let Some(path) = door.address().path() {
             self.shared.own_sockets.add(&key, path);
         }
-        self.add(key, |shared| tokio::spawn(listen::keep(door, shared)))
+        self.add(key, |shared| tokio::spawn(listen::keep(door, kept, shared)))
     }
 
-    fn add_monitor(&mut self, monitor: Monitor) -> Option<String> {
+    fn add_monitor(&mut self, monitor: Monitor, kept: Vec<(Address, Kept)>) -> Option<String> {
         self.add(key_of_monitor(&monitor), |shared| match monitor {
-            Monitor::Address(address) => tokio::spawn(dial::keep(address, shared)),
-            Monitor::Glob(glob) => tokio::spawn(dial::keep_glob(glob, shared)),
+            Monitor::Address(address) => {
+                // A monitor serves one client: there are no two.
+                let kept = kept.into_iter().next().map(|(_, kept)| kept);
+                tokio::spawn(dial::keep(address, kept, shared))
+            }
+            Monitor::Glob(glob) => tokio::spawn(dial::keep_glob(glob, kept, shared)),
         })
     }
 

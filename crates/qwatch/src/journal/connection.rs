@@ -34,6 +34,8 @@ pub struct Memory {
     /// A `state` record is still to be written; what for: nothing for an attachment, or the name of the
     /// event that makes it worth asking.
     pub asking: Option<String>,
+    /// What was read off the socket of a message that is not whole yet.
+    pub partial: Option<Vec<u8>>,
 }
 
 /// A connection whose machine is known and whose run is open.
@@ -141,8 +143,8 @@ pub(super) fn mark(tx: &Transaction<'_>, run: RunId, mark: &Mark) -> rusqlite::R
 
 fn insert(tx: &Transaction<'_>, run: RunId, connected: &Connected) -> rusqlite::Result<()> {
     tx.prepare_cached(
-        "INSERT OR REPLACE INTO connection(id, run, claimed, greeting, oob, dialled_in, shutdown, asking) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        "INSERT OR REPLACE INTO connection(id, run, claimed, greeting, oob, dialled_in, shutdown, asking, partial) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
     )?
     .execute(params![
         connected.id.0,
@@ -152,7 +154,8 @@ fn insert(tx: &Transaction<'_>, run: RunId, connected: &Connected) -> rusqlite::
         connected.oob,
         connected.dialled_in,
         connected.memory.shutdown,
-        connected.memory.asking
+        connected.memory.asking,
+        connected.memory.partial
     ])?;
     Ok(())
 }
@@ -207,7 +210,7 @@ pub(super) fn load(
 fn load_one(conn: &Connection, id: ConnectionId) -> rusqlite::Result<Option<KeptConnection>> {
     conn.prepare_cached(
         "SELECT c.claimed, c.greeting, c.oob, c.dialled_in, c.shutdown, c.asking, r.id, m.name, r.uuid, \
-         r.pid, r.started, r.version, r.package, r.address, r.attached, k.length, k.hash \
+         r.pid, r.started, r.version, r.package, r.address, r.attached, k.length, k.hash, c.partial \
          FROM connection c JOIN run r ON r.id = c.run JOIN machine m ON m.id = r.machine \
          JOIN chunk k ON k.connection = c.id WHERE c.id = ?1 AND r.detached IS NULL",
     )?
@@ -222,6 +225,7 @@ fn load_one(conn: &Connection, id: ConnectionId) -> rusqlite::Result<Option<Kept
                 memory: Memory {
                     shutdown: row.get(4)?,
                     asking: row.get(5)?,
+                    partial: row.get(17)?,
                 },
             },
             run: RunId(row.get(6)?),
@@ -306,6 +310,7 @@ mod tests {
         let memory = Memory {
             shutdown: Some("guest-shutdown".to_owned()),
             asking: None,
+            partial: Some(b"{\"event".to_vec()),
         };
         let chunk = Chunk {
             length: 80,

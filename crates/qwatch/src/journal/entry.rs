@@ -109,6 +109,24 @@ impl Entry {
         }
     }
 
+    /// The name of the event; `None` for a note.
+    pub fn event_name(&self) -> Option<&str> {
+        match &self.name {
+            Name::Qemu(name) => Some(name),
+            Name::Note(_) => None,
+        }
+    }
+
+    /// The data, one JSON object, if there is any.
+    pub fn data(&self) -> Option<&str> {
+        self.data.as_deref()
+    }
+
+    /// When it was heard, microseconds since 1970.
+    pub fn received_us(&self) -> i64 {
+        self.received_us
+    }
+
     /// Bytes this takes in the queue.
     pub fn cost_bytes(&self) -> usize {
         let name = match &self.name {

@@ -135,7 +135,8 @@ CREATE TABLE connection (
     oob INTEGER NOT NULL,
     dialled_in INTEGER NOT NULL,
     shutdown TEXT,
-    asking TEXT
+    asking TEXT,
+    partial BLOB
 ) STRICT;
 CREATE TABLE chunk (
     connection INTEGER PRIMARY KEY,
