@@ -3,9 +3,14 @@
 use std::io::Write;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
+/// Where the program is.
+pub(crate) fn program() -> &'static str {
+    env!("CARGO_BIN_EXE_qwatch")
+}
+
 /// The program with arguments, with nothing of the caller's terminal or zone.
 pub(crate) fn qwatch(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_qwatch"));
+    let mut command = Command::new(program());
     command
         .args(args)
         .env("COLUMNS", "100")
