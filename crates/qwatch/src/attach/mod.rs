@@ -54,6 +54,7 @@ use kept::Kept;
 use sources::{OwnSockets, Request, Sources};
 
 pub use glob::{GlobError, SocketGlob};
+pub(crate) use process::Process;
 pub use sources::{Changes, Control};
 
 /// What to record, and where.

@@ -15,7 +15,7 @@ const TICKS_PER_SECOND: i64 = 100;
 
 /// A process, held on to so that its number cannot be taken over by another.
 #[derive(Debug)]
-pub(super) struct Process {
+pub(crate) struct Process {
     pub(super) pid: u32,
     /// When it started, microseconds since 1970, UTC.
     pub(super) started_us: Option<i64>,
@@ -25,7 +25,7 @@ pub(super) struct Process {
 }
 
 impl Process {
-    pub(super) fn of(pid: u32) -> Self {
+    pub(crate) fn of(pid: u32) -> Self {
         let number = i32::try_from(pid).ok().and_then(Pid::from_raw);
         Self {
             pid,
@@ -57,7 +57,7 @@ impl Process {
     /// Waits a moment for the process to exit; false if it lives on.
     ///
     /// It is looked at, not waited on: a thread for each of many machines that end at once costs more.
-    pub(super) async fn exits_soon(&self) -> bool {
+    pub(crate) async fn exits_soon(&self) -> bool {
         let exits = async {
             while !self.has_exited() {
                 sleep(EXIT_LOOK).await;

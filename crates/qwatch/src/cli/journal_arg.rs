@@ -18,6 +18,11 @@ pub(crate) struct JournalArg {
 }
 
 impl JournalArg {
+    /// Whether the user has named one.
+    pub(crate) fn is_given(&self) -> bool {
+        self.journal.is_some()
+    }
+
     pub(crate) fn path(&self) -> PathBuf {
         self.journal.clone().unwrap_or_else(config::journal_to_read)
     }

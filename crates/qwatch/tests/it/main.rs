@@ -22,4 +22,5 @@ mod service;
 mod supervisor;
 mod support;
 mod top;
+mod wait;
 mod watch;
