@@ -70,8 +70,10 @@ mod error;
 mod files;
 mod guest;
 pub mod limits;
+mod linux;
 mod machine;
 mod monitor;
+mod ports;
 mod process;
 mod qemu;
 mod qtest;
@@ -84,6 +86,7 @@ pub use guest::{
     ide,
     virtio::{DEVICE_CONFIG, Legacy},
 };
+pub use linux::Kernel;
 pub use machine::Machine;
 pub use monitor::LabEvent;
 pub use qemu::{Board, Qemu};

@@ -14,6 +14,13 @@ pub const EVENT_TIMEOUT: Duration = Duration::from_secs(30);
 /// From a request to wait for the end of the process to that end.
 pub const EXIT_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// From a machine's start, or reset, to a Linux that answers. On two processors of their own it
+/// takes some 3 seconds, 7 if it has to unpack itself.
+pub const BOOT_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// How often a machine is started again because its TCP port was taken meanwhile.
+pub(crate) const PORT_ATTEMPTS_MAX: u32 = 4;
+
 /// How often a wait that has no other signal looks whether the process still lives.
 pub(crate) const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 

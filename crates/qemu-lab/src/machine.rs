@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use crate::{
     LabError, LabEvent, Qemu, QemuBinary, Qtest, Version,
     limits::{EXIT_TIMEOUT, REPORT_LINES_MAX},
+    linux::{self, Shell},
     monitor::Monitor,
     process::Process,
 };
@@ -26,8 +27,10 @@ use crate::{
 pub struct Machine {
     pub(crate) binary: QemuBinary,
     pub(crate) arguments: Vec<String>,
+    pub(crate) port: u16,
     pub(crate) monitor: Monitor,
     pub(crate) qtest: Qtest,
+    pub(crate) shell: Option<Shell>,
     // Dropped in this order: first the process, then the folder it lives in.
     pub(crate) process: Process,
     pub(crate) folder: TempDir,
@@ -66,6 +69,51 @@ impl Machine {
     /// The guest's side of the machine.
     pub fn qtest(&mut self) -> &mut Qtest {
         &mut self.qtest
+    }
+
+    /// The TCP port that `{port}` in its arguments stands for.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Runs a line in the shell of the machine's [Linux](crate::Qemu::linux), once that is up;
+    /// gives what the line printed. Beside the usual commands there are `load DRIVER...` and
+    /// `until_ok COMMAND`.
+    ///
+    /// # Errors
+    ///
+    /// If the line's status is not 0, it does not end in time, or there is no Linux.
+    pub fn shell(&mut self, line: &str) -> Result<String, LabError> {
+        self.in_shell(|shell| shell.run(line))
+    }
+
+    /// Types a line into the shell of the machine's Linux and does not wait for its end: it may
+    /// switch the machine off, or wait for something. [`Machine::shell_end`] may follow.
+    ///
+    /// # Errors
+    ///
+    /// If QEMU is gone, or there is no Linux.
+    pub fn shell_start(&mut self, line: &str) -> Result<(), LabError> {
+        self.in_shell(|shell| shell.start(line))
+    }
+
+    /// Waits for the end of a line that was started; gives what it printed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Machine::shell`].
+    pub fn shell_end(&mut self, line: &str) -> Result<String, LabError> {
+        self.in_shell(|shell| shell.finish(line))
+    }
+
+    /// Waits until the machine's Linux is up, for the first time or after a reset.
+    ///
+    /// # Errors
+    ///
+    /// If that does not happen in time, or there is no Linux.
+    pub fn boot(&mut self) -> Result<(), LabError> {
+        self.in_shell(Shell::boot)
     }
 
     /// Runs a command without arguments and returns what it returned.
@@ -213,8 +261,22 @@ impl Machine {
         for line in lines.iter().skip(hidden) {
             let _ = writeln!(report, "  {line}");
         }
+        if let Some(console) = linux::console(self.folder()) {
+            let _ = writeln!(report, "what its guest printed last:\n{console}");
+        }
         let _ = write!(report, "stderr:\n{}", self.process.stderr());
         report
+    }
+
+    fn in_shell<T>(
+        &mut self,
+        job: impl FnOnce(&mut Shell) -> Result<T, LabError>,
+    ) -> Result<T, LabError> {
+        let result = match &mut self.shell {
+            Some(shell) => job(shell),
+            None => Err(LabError::Unexpected("a machine without Linux".to_owned())),
+        };
+        self.reported(result)
     }
 
     fn reported<T>(&mut self, result: Result<T, LabError>) -> Result<T, LabError> {

@@ -14,10 +14,12 @@ use rustix::{
 };
 
 use crate::{
-    LabError, Machine, QemuBinary, Version,
+    Kernel, LabError, Machine, QemuBinary, Version,
     files::write_halt_rom,
-    limits::{LOOK_INTERVAL, START_TIMEOUT},
+    limits::{LOOK_INTERVAL, PORT_ATTEMPTS_MAX, START_TIMEOUT},
+    linux::{self, Shell},
     monitor::Monitor,
+    ports,
     process::Process,
     qtest::Qtest,
 };
@@ -25,6 +27,9 @@ use crate::{
 /// The lab's own two sockets. QEMU dials them, so that nobody has to guess when they are ready.
 const CONTROL_SOCKET: &str = "lab.sock";
 const QTEST_SOCKET: &str = "qtest.sock";
+
+/// Stands for [`Machine::port`] in arguments.
+const PORT_PLACEHOLDER: &str = "{port}";
 
 /// What kind of machine.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -65,6 +70,7 @@ impl Board {
 pub struct Qemu {
     binary: QemuBinary,
     board: Board,
+    linux: Option<Kernel>,
     arguments: Vec<String>,
     memory: Option<String>,
     prepare: Option<fn(&Path) -> io::Result<()>>,
@@ -78,6 +84,7 @@ impl Qemu {
         Qemu {
             binary: binary.clone(),
             board: Board::default(),
+            linux: None,
             arguments: Vec::new(),
             memory: None,
             prepare: None,
@@ -92,13 +99,21 @@ impl Qemu {
         self
     }
 
+    /// Boots a real Linux, which then runs what [`Machine::shell`] tells it. It gets 256 MiB of
+    /// memory unless told otherwise. `scripts/setup` fetches its parts.
+    pub fn linux(mut self, kernel: Kernel) -> Qemu {
+        self.linux = Some(kernel);
+        self
+    }
+
     /// Adds one argument.
     pub fn arg(mut self, argument: impl Into<String>) -> Qemu {
         self.arguments.push(argument.into());
         self
     }
 
-    /// Adds arguments. File names in them are relative to the machine's folder.
+    /// Adds arguments. File names in them are relative to the machine's folder; `{port}` stands
+    /// for a free TCP port, see [`Machine::port`].
     pub fn args<S: Into<String>>(mut self, arguments: impl IntoIterator<Item = S>) -> Qemu {
         self.arguments.extend(arguments.into_iter().map(Into::into));
         self
@@ -141,26 +156,47 @@ impl Qemu {
     ///
     /// Whatever keeps it from starting, with QEMU's own words from its standard error.
     pub fn start(self) -> Result<Machine, LabError> {
+        let wants_port = |argument: &String| argument.contains(PORT_PLACEHOLDER);
+        if !self.arguments.iter().any(wants_port) {
+            return self.start_at(0);
+        }
+        // Between our look at a port and QEMU's use of it somebody else may take it.
+        for _ in 1..PORT_ATTEMPTS_MAX {
+            let started = self.clone().start_at(ports::free()?);
+            match &started {
+                Err(error) if error.to_string().contains(ports::TAKEN) => {}
+                _ => return started,
+            }
+        }
+        self.start_at(ports::free()?)
+    }
+
+    fn start_at(self, port: u16) -> Result<Machine, LabError> {
         let folder = tempfile::Builder::new()
             .prefix("qemu-lab-")
             .tempdir()
             .map_err(LabError::io("make a temporary folder"))?;
-        write_halt_rom(folder.path()).map_err(LabError::io("write the ROM"))?;
+        let firmware = self.firmware(folder.path())?;
         if let Some(prepare) = self.prepare {
             prepare(folder.path()).map_err(LabError::io("write the machine's files"))?;
         }
-        let control = listen(&folder.path().join(CONTROL_SOCKET))?;
-        let qtest = listen(&folder.path().join(QTEST_SOCKET))?;
-        let arguments = self.command_line();
+        let sockets = Sockets::listen(folder.path(), self.linux.is_some())?;
+        let arguments = self.command_line(firmware, port);
         let mut command = Command::new(self.program());
-        command.args(&arguments).current_dir(folder.path());
+        command
+            .args(&arguments)
+            .current_dir(folder.path())
+            // So that the host's own settings of SASL do not count.
+            .env("SASL_CONF_PATH", folder.path());
         let mut process = Process::start(&mut command)?;
-        match connect(&mut process, &control, &qtest) {
-            Ok((monitor, qtest)) => Ok(Machine {
+        match sockets.connect(&mut process) {
+            Ok((monitor, qtest, shell)) => Ok(Machine {
                 binary: self.binary,
                 arguments,
+                port,
                 monitor,
                 qtest,
+                shell,
                 process,
                 folder,
             }),
@@ -177,6 +213,17 @@ impl Qemu {
         }
     }
 
+    /// Writes what the processor starts with; gives the arguments for it.
+    fn firmware(&self, folder: &Path) -> Result<Vec<String>, LabError> {
+        match self.linux {
+            Some(kernel) => linux::prepare(kernel, folder),
+            None => {
+                write_halt_rom(folder).map_err(LabError::io("write the ROM"))?;
+                Ok(strings(&["-bios", "halt.rom"]))
+            }
+        }
+    }
+
     fn program(&self) -> PathBuf {
         match self.board {
             // It may have any name.
@@ -185,8 +232,12 @@ impl Qemu {
         }
     }
 
-    fn command_line(&self) -> Vec<String> {
-        let memory = self.memory.as_deref().unwrap_or("64M");
+    fn command_line(&self, firmware: Vec<String>, port: u16) -> Vec<String> {
+        let usual = match self.linux {
+            Some(_) => linux::MEMORY,
+            None => "64M",
+        };
+        let memory = self.memory.as_deref().unwrap_or(usual);
         let mut line = strings(&["-nodefaults", "-no-user-config", "-display", "none"]);
         line.extend(strings(&[
             "-M",
@@ -195,9 +246,8 @@ impl Qemu {
             "tcg",
             "-m",
             memory,
-            "-bios",
-            "halt.rom",
         ]));
+        line.extend(firmware);
         line.extend(["-qmp".to_owned(), format!("unix:{CONTROL_SOCKET}")]);
         line.extend(["-qtest".to_owned(), format!("unix:{QTEST_SOCKET}")]);
         line.extend(strings(&["-qtest-log", "none"]));
@@ -224,7 +274,9 @@ impl Qemu {
                 format!("chardev=dial{number},mode=control"),
             ]);
         }
-        line.extend(self.arguments.iter().cloned());
+        let port = port.to_string();
+        let with_port = |argument: &String| argument.replace(PORT_PLACEHOLDER, &port);
+        line.extend(self.arguments.iter().map(with_port));
         line
     }
 }
@@ -242,18 +294,37 @@ fn listen(path: &Path) -> Result<UnixListener, LabError> {
     Ok(listener)
 }
 
-/// Waits for QEMU to dial both sockets and to answer.
-fn connect(
-    process: &mut Process,
-    control: &UnixListener,
-    qtest: &UnixListener,
-) -> Result<(Monitor, Qtest), LabError> {
-    let deadline = Instant::now() + START_TIMEOUT;
-    let control = accept(process, control, deadline)?;
-    let qtest = Qtest::new(accept(process, qtest, deadline)?)?;
-    // The answer to the first command comes from QEMU's main loop: all devices are there then.
-    let monitor = Monitor::negotiate(control, deadline.saturating_duration_since(Instant::now()))?;
-    Ok((monitor, qtest))
+/// Where QEMU connects to the lab.
+struct Sockets {
+    control: UnixListener,
+    qtest: UnixListener,
+    shell: Option<UnixListener>,
+}
+
+impl Sockets {
+    fn listen(folder: &Path, linux: bool) -> Result<Sockets, LabError> {
+        let at = |name| listen(&folder.join(name));
+        Ok(Sockets {
+            control: at(CONTROL_SOCKET)?,
+            qtest: at(QTEST_SOCKET)?,
+            shell: linux.then(|| at(linux::SHELL_SOCKET)).transpose()?,
+        })
+    }
+
+    /// Waits for QEMU to dial all of them and to answer.
+    fn connect(&self, process: &mut Process) -> Result<(Monitor, Qtest, Option<Shell>), LabError> {
+        let deadline = Instant::now() + START_TIMEOUT;
+        let control = accept(process, &self.control, deadline)?;
+        let qtest = Qtest::new(accept(process, &self.qtest, deadline)?)?;
+        let shell = match &self.shell {
+            Some(listener) => Some(Shell::new(accept(process, listener, deadline)?)?),
+            None => None,
+        };
+        // The answer to the first command comes from QEMU's main loop: all devices are there then.
+        let left = deadline.saturating_duration_since(Instant::now());
+        let monitor = Monitor::negotiate(control, left)?;
+        Ok((monitor, qtest, shell))
+    }
 }
 
 fn accept(

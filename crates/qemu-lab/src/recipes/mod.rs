@@ -8,7 +8,7 @@ use std::{io, path::Path};
 
 use serde_json::Value;
 
-use crate::{Board, LabError, LabEvent, Machine, Qemu, QemuBinary, Version};
+use crate::{Board, Kernel, LabError, LabEvent, Machine, Qemu, QemuBinary, Version};
 
 mod block_errors;
 mod block_jobs;
@@ -16,6 +16,7 @@ mod block_nodes;
 mod connections;
 mod devices;
 mod guest;
+mod linux;
 mod migration;
 mod power;
 mod pseries;
@@ -23,6 +24,7 @@ mod quorum;
 mod run_state;
 mod spice;
 mod virtio;
+mod vnc;
 mod watchdog;
 
 /// How often a recipe named `.burst` causes its event, as fast as it can.
@@ -37,6 +39,8 @@ pub struct Recipe {
     pub arguments: &'static [&'static str],
     /// The machine it is for.
     pub board: Board,
+    /// The Linux its guest is, if it has one: such a recipe takes seconds.
+    pub linux: Option<Kernel>,
     /// Memory as `-m` takes it, if 64 MiB without slots will not do.
     pub memory: Option<&'static str>,
     /// Makes the files the arguments name.
@@ -48,6 +52,8 @@ pub struct Recipe {
     pub expects: &'static [&'static str],
     /// Whether QEMU ends by it.
     pub exits: bool,
+    /// What this host lacks for it, if anything: a test must not pass over that in silence.
+    pub host_lacks: fn() -> Option<String>,
     /// The first version it works on.
     pub since: Version,
     /// The first version it no longer works on, if there is one.
@@ -66,11 +72,13 @@ impl Recipe {
             name,
             arguments,
             board: Board::Pc,
+            linux: None,
             memory: None,
             files: |_| Ok(()),
             run,
             expects,
             exits: false,
+            host_lacks: || None,
             since: Version::new(7, 2),
             before: None,
         }
@@ -100,6 +108,19 @@ impl Recipe {
     /// It needs another machine.
     pub(crate) const fn board(self, board: Board) -> Recipe {
         Recipe { board, ..self }
+    }
+
+    /// It needs a Linux in the machine.
+    pub(crate) const fn linux(self, kernel: Kernel) -> Recipe {
+        Recipe {
+            linux: Some(kernel),
+            ..self
+        }
+    }
+
+    /// It needs something of this host.
+    pub(crate) const fn host(self, host_lacks: fn() -> Option<String>) -> Recipe {
+        Recipe { host_lacks, ..self }
     }
 
     /// It needs an older QEMU.
@@ -138,6 +159,10 @@ impl Recipe {
             .board(self.board)
             .args(self.arguments.iter().copied())
             .files(self.files);
+        let machine = match self.linux {
+            Some(kernel) => machine.linux(kernel),
+            None => machine,
+        };
         match self.memory {
             Some(memory) => machine.memory(memory),
             None => machine,
@@ -172,12 +197,18 @@ pub fn all() -> impl Iterator<Item = &'static Recipe> {
         pseries::RECIPES,
         virtio::RECIPES,
         connections::RECIPES,
+        vnc::RECIPES,
         spice::RECIPES,
         block_jobs::RECIPES,
         block_errors::RECIPES,
         block_nodes::RECIPES,
         quorum::RECIPES,
         migration::RECIPES,
+        linux::devices::RECIPES,
+        linux::hotplug::RECIPES,
+        linux::disks::RECIPES,
+        linux::power::RECIPES,
+        linux::failures::RECIPES,
     ]
     .into_iter()
     .flatten()

@@ -53,10 +53,11 @@ fn recipes_on(binary: &QemuBinary) -> Vec<(&'static Recipe, Outcome)> {
     recipes::all()
         .filter(|recipe| recipe.works_on(binary.version))
         .map(|recipe| {
-            (
-                recipe,
-                events_of(recipe, binary).map_err(|error| error.to_string()),
-            )
+            let outcome = match (recipe.host_lacks)() {
+                None => events_of(recipe, binary).map_err(|error| error.to_string()),
+                Some(why) => Ok(format!("NOT PLAYED: {why}")),
+            };
+            (recipe, outcome)
         })
         .collect()
 }

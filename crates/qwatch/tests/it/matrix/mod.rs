@@ -101,14 +101,17 @@ fn every_event_of_every_qemu_through_the_whole_product() {
 
 /// Plays every recipe on every QEMU it works on, some at a time.
 fn play_all(place: &Place, binaries: &[QemuBinary]) -> Vec<Result<Play, String>> {
-    let tasks: Vec<(&QemuBinary, &'static Recipe)> = binaries
+    let mut tasks: Vec<(&QemuBinary, &'static Recipe)> = binaries
         .iter()
         .flat_map(|binary| {
             recipes::all()
                 .filter(|recipe| recipe.works_on(binary.version))
+                .filter(|recipe| (recipe.host_lacks)().is_none())
                 .map(move |recipe| (binary, recipe))
         })
         .collect();
+    // Those that take longest begin first.
+    tasks.sort_by_key(|(_, recipe)| recipe.linux.is_none());
     let next = AtomicUsize::new(0);
     let work = || {
         let mut done = Vec::new();

@@ -60,7 +60,9 @@ fn followed(play: &Play, events: &[Event], at: usize, event: &Event) -> Result<(
         ("WATCHDOG", "reset") => by_stamp("RESET"),
         ("WATCHDOG", "pause") => by_stamp("STOP"),
         // The power button is pressed; whether the guest then ends is the guest's affair.
-        ("WATCHDOG", "shutdown") => by_stamp("POWERDOWN") && !by_stamp("SHUTDOWN"),
+        ("WATCHDOG", "shutdown") => {
+            by_stamp("POWERDOWN") && by_stamp("SHUTDOWN") == play.recipe.linux.is_some()
+        }
         ("WATCHDOG", "poweroff") => later.is_empty(),
         ("WATCHDOG", _) => later.iter().all(|later| later.name == "WATCHDOG"),
         ("SUSPEND_DISK", _) => by_arrival("SHUTDOWN"),

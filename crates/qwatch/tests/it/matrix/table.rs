@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use qemu_lab::Version;
+use qemu_lab::{Version, recipes};
 use qmp_events::EventKind;
 
 use super::{Play, absent};
@@ -33,6 +33,11 @@ pub(super) fn table(versions: &[Version], plays: &[Play], seconds: f64) -> Strin
             let _ = write!(text, "  {}", reasons.join(", "));
         }
         text.push('\n');
+    }
+    for recipe in recipes::all() {
+        if let Some(why) = (recipe.host_lacks)() {
+            let _ = writeln!(text, "NOT PLAYED: {}, as {why}", recipe.name);
+        }
     }
     let lines: usize = plays.iter().map(|play| play.heard.len()).sum();
     for version in versions {
