@@ -8,5 +8,6 @@ pub(crate) mod sasl;
 pub(crate) mod spice;
 pub(crate) mod stream;
 pub(crate) mod tls;
+pub(crate) mod vhost_user;
 pub(crate) mod virtio;
 pub(crate) mod vnc;

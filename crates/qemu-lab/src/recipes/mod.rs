@@ -176,7 +176,7 @@ impl Recipe {
     ///
     /// If a step fails, or something does not come in time: with the machine's report.
     pub fn perform(&self, machine: &mut Machine) -> Result<(), LabError> {
-        (self.run)(machine)?;
+        (self.run)(machine).map_err(|error| error.with_report(|| machine.report()))?;
         let what = format!("{}: {:?} in this order", self.name, self.expects);
         machine.events_where(&what, |events| in_order(self.expects, events))?;
         if self.exits {

@@ -11,14 +11,6 @@ const IMPOSSIBLE: &[(EventKind, &str)] = &[
     (EventKind::CpuPolarizationChange, "s390x only, under KVM"),
     (EventKind::HvBalloonStatusReport, "needs a Windows guest"),
     (
-        EventKind::NetdevVhostUserConnected,
-        "needs a vhost-user server",
-    ),
-    (
-        EventKind::NetdevVhostUserDisconnected,
-        "needs a vhost-user server",
-    ),
-    (
         EventKind::PrManagerStatusChanged,
         "needs a SCSI device of the host",
     ),
