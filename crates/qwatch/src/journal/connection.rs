@@ -128,9 +128,14 @@ pub(super) fn mark(tx: &Transaction<'_>, run: RunId, mark: &Mark) -> rusqlite::R
         Mark::Chunk { id, chunk, memory } => {
             if let Some(memory) = memory {
                 tx.prepare_cached(
-                    "UPDATE connection SET shutdown = ?2, asking = ?3 WHERE id = ?1",
+                    "UPDATE connection SET shutdown = ?2, asking = ?3, partial = ?4 WHERE id = ?1",
                 )?
-                .execute(params![id.0, memory.shutdown, memory.asking])?;
+                .execute(params![
+                    id.0,
+                    memory.shutdown,
+                    memory.asking,
+                    memory.partial
+                ])?;
             }
             match chunk {
                 Some(chunk) => set_chunk(tx, *id, *chunk),
@@ -253,7 +258,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::journal::{Batch, Journal, Query, Reader, RunEnd, Settings, Writer};
+    use crate::journal::{Batch, Entry, Journal, Note, Query, Reader, RunEnd, Settings, Writer};
 
     fn connected(id: ConnectionId) -> Connected {
         Connected {
@@ -286,7 +291,7 @@ mod tests {
     async fn append(writer: &Writer, run: RunId, end: Option<RunEnd>, mark: Mark) {
         let batch = Batch {
             run,
-            entries: vec![],
+            entries: vec![Entry::note(Note::Attached, "{}".to_owned(), 1)],
             end,
         };
         let receipt = writer.append_marked(batch, Some(mark)).await.expect("room");
@@ -342,12 +347,57 @@ mod tests {
         let machines: Vec<_> = records
             .map(|record| record.expect("readable"))
             .map(|record| (record.machine, record.name))
+            .filter(|(_, name)| name == "detached")
             .collect();
         assert_eq!(machines, [("db".to_owned(), "detached".to_owned())]);
 
         let settings = Settings::default().handed_over(vec![kept, lost]);
         let mut journal = Journal::open(&path, &settings).expect("opened");
         assert_eq!(journal.take_kept(), found, "until its end, however often");
+    }
+
+    /// A recorder that is killed between the opening of a run and its first records has read nothing.
+    #[tokio::test]
+    async fn a_run_of_which_nothing_was_recorded_leaves_no_trace() {
+        let dir = TempDir::new().expect("a folder");
+        let path = dir.path().join("j.db");
+        let info = |machine: &str| RunInfo {
+            machine: machine.to_owned(),
+            pid: Some(7),
+            started_us: Some(1),
+            ..RunInfo::default()
+        };
+        let journal = Journal::open(&path, &Settings::default()).expect("a journal");
+        let writer = journal.writer();
+        let known = writer.open_run(info("known")).await.expect("a run").run;
+        let end = RunEnd {
+            detached_us: 5,
+            ended: None,
+        };
+        let batch = Batch {
+            run: known,
+            entries: vec![Entry::note(Note::Detached, "{}".to_owned(), 5)],
+            end: Some(end),
+        };
+        writer.append(batch).await.expect("room");
+        for machine in ["known", "new"] {
+            writer.open_run(info(machine)).await.expect("a run");
+        }
+        drop(writer);
+        journal.close().await.expect("closed");
+
+        let journal = Journal::open(&path, &Settings::default()).expect("opened");
+        let opened = journal
+            .writer()
+            .open_run(info("known"))
+            .await
+            .expect("a run");
+        assert_eq!((opened.run, opened.heard_until_us), (known, Some(5)));
+        journal.close().await.expect("closed");
+        let reader = Reader::open(&path).expect("a reader");
+        let machines = reader.machines().expect("readable");
+        assert_eq!(machines.len(), 1);
+        assert_eq!(reader.last_seq().expect("readable"), 1, "no second goodbye");
     }
 
     #[test]

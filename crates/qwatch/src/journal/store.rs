@@ -225,23 +225,55 @@ impl Store {
             .collect::<rusqlite::Result<_>>()?;
         let kept: Vec<RunId> = self.kept.iter().map(|kept| kept.run).collect();
         for (run, attached_us) in open.into_iter().filter(|(run, _)| !kept.contains(run)) {
-            let heard = last_received(&self.conn, &self.places, run)?.unwrap_or(attached_us);
-            let data = serde_json::json!({
-                "reason": LEFT_OPEN,
-                "heard_until": time::rfc3339(heard),
-            });
-            let end = RunEnd {
-                detached_us: heard,
-                ended: None,
-            };
-            self.commit(&[Change::Append {
-                run,
-                entries: &[Entry::note(Note::Detached, data.to_string(), now_us)],
-                end: Some(&end),
-                mark: None,
-            }])?;
+            let last = last_record(&self.conn, &self.places, run)?;
+            match last {
+                // Opened, and killed before the first record: nothing was read off the socket.
+                None => self.forget_run(run)?,
+                Some(last) if last.is_detached => {
+                    let end = RunEnd {
+                        detached_us: last.received_us,
+                        ended: None,
+                    };
+                    self.commit(&[Change::Append {
+                        run,
+                        entries: &[],
+                        end: Some(&end),
+                        mark: None,
+                    }])?;
+                }
+                Some(_) => self.close_run(run, attached_us, now_us)?,
+            }
         }
         Ok(())
+    }
+
+    fn close_run(&mut self, run: RunId, attached_us: i64, now_us: i64) -> rusqlite::Result<()> {
+        let heard = heard_until(&self.conn, &self.places, run)?.unwrap_or(attached_us);
+        let data = serde_json::json!({
+            "reason": LEFT_OPEN,
+            "heard_until": time::rfc3339(heard),
+        });
+        let end = RunEnd {
+            detached_us: heard,
+            ended: None,
+        };
+        self.commit(&[Change::Append {
+            run,
+            entries: &[Entry::note(Note::Detached, data.to_string(), now_us)],
+            end: Some(&end),
+            mark: None,
+        }])?;
+        Ok(())
+    }
+
+    fn forget_run(&mut self, run: RunId) -> rusqlite::Result<()> {
+        let tx = self.conn.transaction()?;
+        tx.execute("DELETE FROM run WHERE id = ?1", [run.0])?;
+        tx.execute(
+            "DELETE FROM machine WHERE NOT EXISTS (SELECT 1 FROM run WHERE run.machine = machine.id)",
+            [],
+        )?;
+        tx.commit()
     }
 }
 
@@ -365,7 +397,7 @@ fn open_run(tx: &Transaction<'_>, info: &RunInfo, places: &Places) -> rusqlite::
         None => None,
         Some(run) => match run.detached_us {
             Some(us) => Some(us),
-            None => last_received(tx, places, RunId(run.id))?,
+            None => heard_until(tx, places, RunId(run.id))?,
         },
     };
     let same = last.filter(|run| match (run.started_us, info.started_us) {
@@ -414,17 +446,49 @@ fn end_run(tx: &Transaction<'_>, run: RunId, end: &RunEnd) -> rusqlite::Result<(
     Ok(())
 }
 
-/// When the last record of a run was received, microseconds since 1970.
-fn last_received(conn: &Connection, places: &Places, run: RunId) -> rusqlite::Result<Option<i64>> {
-    let seq = match places.last_of(run.0) {
-        Some(seq) => Some(seq),
+/// The last record of a run.
+struct LastRecord {
+    received_us: i64,
+    is_detached: bool,
+}
+
+fn last_record(
+    conn: &Connection,
+    places: &Places,
+    run: RunId,
+) -> rusqlite::Result<Option<LastRecord>> {
+    let seq = last_seq_of(conn, places, run)?;
+    conn.prepare_cached(
+        "SELECT lag + iif(stamp = -1, 0, coalesce(stamp, 0)), name FROM event WHERE seq = ?1",
+    )?
+    .query_row([seq], |row| {
+        Ok(LastRecord {
+            received_us: row.get(0)?,
+            is_detached: row.get::<_, i64>(1)? == Note::Detached.number(),
+        })
+    })
+    .optional()
+}
+
+/// From when on something of a run that has no end may be missing, microseconds since 1970: when the last
+/// event that was recorded happened, or before any was, when it was attached to. When they were received is
+/// too late: others that happened before that were still in the socket.
+fn heard_until(conn: &Connection, places: &Places, run: RunId) -> rusqlite::Result<Option<i64>> {
+    let seq = last_seq_of(conn, places, run)?;
+    conn.prepare_cached(
+        "SELECT min(lag + iif(stamp = -1, 0, coalesce(stamp, 0)), \
+             iif(stamp = -1, lag, coalesce(stamp, lag))) \
+         FROM event WHERE run = ?1 AND seq <= ?2 AND name <> ?3 ORDER BY seq DESC LIMIT 1",
+    )?
+    .query_row(params![run.0, seq, Note::State.number()], |row| row.get(0))
+    .optional()
+}
+
+fn last_seq_of(conn: &Connection, places: &Places, run: RunId) -> rusqlite::Result<Option<i64>> {
+    match places.last_of(run.0) {
+        Some(seq) => Ok(Some(seq)),
         None => conn
             .prepare_cached("SELECT max(seq) FROM place WHERE run = ?1")?
-            .query_row([run.0], |row| row.get(0))?,
-    };
-    conn.prepare_cached(
-        "SELECT lag + iif(stamp = -1, 0, coalesce(stamp, 0)) FROM event WHERE seq = ?1",
-    )?
-    .query_row([seq], |row| row.get(0))
-    .optional()
+            .query_row([run.0], |row| row.get(0)),
+    }
 }
