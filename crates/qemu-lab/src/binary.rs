@@ -38,12 +38,18 @@ pub struct QemuBinary {
 /// [`LabError::Missing`] if a required one is not there. A test must not skip it: it would look
 /// as if it had passed.
 pub fn installed() -> Result<Vec<QemuBinary>, LabError> {
+    find(&REQUIRED)
+}
+
+/// As [`installed`], with other versions that have to be there.
+pub(crate) fn find(required: &[Version]) -> Result<Vec<QemuBinary>, LabError> {
     if let Some(named) = named_by_variable()? {
         return Ok(named);
     }
     let mut found = in_cache(&cache_folder()?);
-    let missing: Vec<Version> = REQUIRED
-        .into_iter()
+    let missing: Vec<Version> = required
+        .iter()
+        .copied()
         .filter(|version| found.iter().all(|b| b.version != *version))
         .collect();
     if !missing.is_empty() {
@@ -192,7 +198,7 @@ fn cache_folder() -> Result<PathBuf, LabError> {
 }
 
 /// Asks a program for its version.
-fn probe(program: &Path) -> Result<QemuBinary, LabError> {
+pub(crate) fn probe(program: &Path) -> Result<QemuBinary, LabError> {
     let output = Command::new(program)
         .arg("--version")
         .output()

@@ -1,20 +1,23 @@
 //! Real QEMUs for tests: starts them, plays their guests, cleans up.
 //!
-//! * [`installed`] finds the QEMUs that `scripts/setup` fetched; one that is missing is an error,
-//!   never a reason to skip.
+//! * [`QemuLab`] is the QEMUs to test with. One that is missing is an error, never a reason to
+//!   skip.
 //! * [`Qemu`] describes a machine and starts it in a temporary folder.
-//! * [`Machine`] runs commands, waits for events, plays the guest ([`Machine::qtest`]), keeps
-//!   every byte its monitor sent ([`Machine::captured`]) and is gone when dropped.
+//! * [`Machine`] runs commands, waits for events, plays the guest ([`Machine::qtest`]) or talks to
+//!   a real one ([`Machine::shell`]), keeps every byte its monitor sent ([`Machine::captured`])
+//!   and is gone when dropped.
 //! * [`recipes`] knows how to make a QEMU emit each event, one [`Recipe`] an event or variant.
+//!   `cargo run -p qemu-lab WATCHDOG.pause` plays one and prints what came.
 //!
 //! # A test of one's own
 //!
 //! ```no_run
-//! use qemu_lab::{Qemu, installed};
+//! use qemu_lab::QemuLab;
 //!
 //! # fn main() -> Result<(), qemu_lab::LabError> {
-//! for binary in installed()? {
-//!     let mut machine = Qemu::new(&binary)
+//! let lab = QemuLab::builder().build()?;
+//! for qemu in lab.machines() {
+//!     let mut machine = qemu
 //!         .args(["-device", "pvpanic", "-action", "panic=pause"])
 //!         .monitor("qmp")
 //!         .start()?;
@@ -24,6 +27,25 @@
 //!     assert_eq!(event.data["action"], "pause");
 //!     machine.event("STOP")?;
 //! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The same with a Linux that really panics:
+//!
+//! ```no_run
+//! # fn main() -> Result<(), qemu_lab::LabError> {
+//! # let binary = qemu_lab::qemu("10.0".parse()?)?;
+//! use qemu_lab::{Board, Kernel, Qemu};
+//!
+//! let mut machine = Qemu::new(&binary)
+//!     .board(Board::Q35)
+//!     .linux(Kernel::Unpacked)
+//!     .args(["-device", "pvpanic-pci", "-action", "panic=pause"])
+//!     .start()?;
+//! machine.shell("load pvpanic-pci")?; // waits until it is up
+//! machine.shell_start("echo c > /proc/sysrq-trigger")?;
+//! machine.event("GUEST_PANICKED")?;
 //! # Ok(())
 //! # }
 //! ```
@@ -43,25 +65,28 @@
 //! ```
 //!
 //! An error of a machine, and a test that panics beside one, show its command line, the last of
-//! what its monitor sent, and its standard error. Nothing is left behind in either case, nor if
-//! the test is killed: QEMU, what it started, and its folder go.
+//! what its monitor sent and its guest printed, and its standard error. Nothing is left behind in
+//! either case, nor if the test is killed: QEMU, what it started, and its folder go.
 //!
 //! # Which QEMUs
 //!
 //! Those that `scripts/setup` put into the cache folder ([`REQUIRED`] are the least). Others are
-//! named by the environment, and then only these are used:
+//! named by [`QemuLabBuilder::qemu`] or the environment, and then only these are used:
 //!
 //! ```text
 //! QEMU_LAB_QEMUS=9.2=/opt/qemu-9.2/bin/qemu-system-x86_64:/usr/bin/qemu-system-x86_64
 //! ```
 //!
-//! Without `VERSION=` the program is asked. Recipes of [`Board::Pseries`] want a
-//! `qemu-system-ppc64` in the same folder, those of SPICE a QEMU built with it.
+//! Without `VERSION=` the program is asked. What some recipes want beyond `qemu-system-x86_64`:
+//! those of [`Board::Pseries`] a `qemu-system-ppc64` in the same folder, those of SPICE a QEMU
+//! built with it, those of SASL its plugins and `saslpasswd2` (in the same folder or the `PATH`),
+//! those with a [`Kernel`] the Linux of `scripts/setup linux`. Nothing needs root or KVM.
 //!
 //! # How
 //!
-//! There is no guest system: a ROM of ours halts the processor, and devices are driven over
-//! QEMU's qtest socket. A machine is up in a fifth of a second and idles.
+//! Mostly there is no guest system: a ROM of ours halts the processor, and devices are driven over
+//! QEMU's qtest socket. Such a machine is up in a fifth of a second and idles. What only a guest
+//! shows is shown by a Linux whose first process runs what it is told.
 //!
 //! The lab is blocking and shares no code with what it tests.
 
@@ -69,6 +94,7 @@ mod binary;
 mod error;
 mod files;
 mod guest;
+mod lab;
 pub mod limits;
 mod linux;
 mod machine;
@@ -86,6 +112,7 @@ pub use guest::{
     ide,
     virtio::{DEVICE_CONFIG, Legacy},
 };
+pub use lab::{QemuLab, QemuLabBuilder};
 pub use linux::Kernel;
 pub use machine::Machine;
 pub use monitor::LabEvent;

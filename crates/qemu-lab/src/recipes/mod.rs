@@ -1,8 +1,9 @@
-//! How to make a QEMU emit each event, without a guest system.
+//! How to make a QEMU emit each event, by qtest where that will do and by a Linux where it will
+//! not.
 //!
 //! A [`Recipe`] names its arguments and files, does what makes the event come, and says what has
-//! to be seen. All were worked out on QEMU 7.2 and 10.0 (TCG, no KVM); where these differ, the
-//! recipe says so. `-blockdev` machines have no drive ids: `device` is empty in their events.
+//! to be seen. All were worked out on QEMU 7.2, 10.0 and 11.1 (TCG, no KVM); where these differ,
+//! the recipe says so. `-blockdev` machines have no drive ids: `device` is empty in their events.
 
 use std::{io, path::Path};
 

@@ -3,9 +3,13 @@
 use std::{
     io::{BufRead, BufReader},
     os::unix::net::{UnixListener, UnixStream},
+    path::Path,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
 };
 
-use qemu_lab::{LabError, Qemu, QemuBinary, Qtest, installed};
+use qemu_lab::{Kernel, LabError, Qemu, QemuBinary, QemuLab, Qtest, Version, installed};
+use rustix::process::{Pid, test_kill_process_group};
 
 fn each_qemu(test: impl Fn(&QemuBinary) -> Result<(), LabError>) {
     for binary in installed().unwrap_or_else(|error| panic!("{error}")) {
@@ -111,17 +115,86 @@ fn nothing_is_left_behind() {
     each_qemu(|binary| {
         let machine = Qemu::new(binary).start()?;
         let (folder, group) = (machine.folder().to_owned(), machine.pid());
-        let group = rustix::process::Pid::from_raw(group.try_into().expect("a small number"))
-            .expect("a process id");
+        let group = process_id(group);
         assert!(folder.exists());
-        rustix::process::test_kill_process_group(group).expect("a living group");
+        test_kill_process_group(group).expect("a living group");
         let panicked = std::thread::spawn(move || {
             let _machine = machine;
             std::panic::resume_unwind(Box::new("a failing test"));
         })
         .join();
         assert!(panicked.is_err() && !folder.exists());
-        rustix::process::test_kill_process_group(group).expect_err("QEMU should be gone");
+        test_kill_process_group(group).expect_err("QEMU should be gone");
         Ok(())
     });
+}
+
+/// No destructor runs in a process that is killed.
+#[test]
+fn nothing_is_left_behind_by_a_test_that_is_killed() {
+    let mut player = Command::new(env!("CARGO_BIN_EXE_qemu-lab-play"))
+        .args(["POWERDOWN.linux", "7.2"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the player");
+    let mut said = String::new();
+    BufReader::new(player.stdout.take().expect("a pipe"))
+        .read_line(&mut said)
+        .expect("its first line");
+    // As in "NAME on VERSION: process ID in FOLDER".
+    let (_, place) = said.trim_end().split_once(": process ").expect(&said);
+    let (id, folder) = place.split_once(" in ").expect(&said);
+    let (group, folder) = (process_id(id.parse().expect(&said)), Path::new(folder));
+    assert!(folder.exists());
+    test_kill_process_group(group).expect("a living group");
+    player.kill().expect("a living player");
+    player.wait().expect("its end");
+    let until = Instant::now() + Duration::from_secs(30);
+    while folder.exists() || test_kill_process_group(group).is_ok() {
+        assert!(Instant::now() < until, "{said} is left behind");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_lab_is_made_of_what_is_named_or_required() {
+    let all = installed().unwrap_or_else(|error| panic!("{error}"));
+    let newest = all.last().expect("some QEMU");
+    let lab = QemuLab::builder().qemu(&newest.path).build();
+    let lab = lab.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(lab.binaries(), std::slice::from_ref(newest));
+    let machines = lab.start_each(|qemu| qemu.monitor("qmp"));
+    let machines = machines.unwrap_or_else(|error| panic!("{error}"));
+    let [machine] = &machines[..] else {
+        panic!("{machines:?}");
+    };
+    assert_eq!(machine.version(), newest.version);
+    UnixStream::connect(machine.monitor_path("qmp")).expect("a monitor");
+    let error = QemuLab::builder().require([Version::new(1, 0)]).build();
+    if std::env::var_os(qemu_lab::QEMUS_VARIABLE).is_none() {
+        let text = error.expect_err("no such QEMU").to_string();
+        assert!(text.starts_with("QEMU 1.0 is not installed: run"), "{text}");
+    }
+}
+
+/// A line of the guest's shell that fails is an error with all that is known.
+#[test]
+fn a_failing_line_in_the_guest_is_reported() {
+    let binaries = installed().unwrap_or_else(|error| panic!("{error}"));
+    let newest = binaries.last().expect("some QEMU");
+    let machine = Qemu::new(newest).linux(Kernel::Unpacked).start();
+    let mut machine = machine.unwrap_or_else(|error| panic!("{error}"));
+    let said = machine.shell("echo one; echo two");
+    assert_eq!(said.unwrap_or_else(|error| panic!("{error}")), "one\ntwo\n");
+    let error = machine.shell("echo three; false").expect_err("a failure");
+    let text = error.to_string();
+    assert!(
+        text.contains("`echo three; false` ended with 1: three"),
+        "{text}"
+    );
+    assert!(text.contains("what its guest printed last:"), "{text}");
+}
+
+fn process_id(number: u32) -> Pid {
+    Pid::from_raw(number.try_into().expect("a small number")).expect("a process id")
 }
