@@ -12,4 +12,5 @@ pub mod machine;
 pub mod output;
 pub mod record;
 pub mod service;
+pub mod states;
 pub mod time;

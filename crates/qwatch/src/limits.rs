@@ -260,3 +260,10 @@ pub const STATE_PORTS_MAX: usize = 256;
 
 /// Removed devices that are kept, and as many that would not go.
 pub const STATE_REMOVED_MAX: usize = 64;
+
+/// How long after a moment something may still be told about it, microseconds: QEMU holds events back for
+/// a second, and the recorder's questions take some time.
+pub const EVIDENCE_WINDOW_US: i64 = 3_000_000;
+
+/// Records of a run from one snapshot of its state to the next: folding them takes about ten milliseconds.
+pub const SNAPSHOT_RECORDS: u64 = 2048;

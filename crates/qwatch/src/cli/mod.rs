@@ -31,6 +31,7 @@ mod status;
 mod top;
 mod wait;
 mod watch;
+mod why;
 
 pub(crate) use failure::{Exit, Failure};
 
@@ -68,6 +69,7 @@ enum Command {
     Record(record::Args),
     History(history::Args),
     Status(status::Args),
+    Why(why::Args),
     Top(top::Args),
     Adopt(adopt::Args),
     Decode(decode::Args),
@@ -88,6 +90,7 @@ impl Command {
             Self::Record(args) => record::run(args, ui),
             Self::History(args) => history::run(args, ui),
             Self::Status(args) => status::run(args, ui),
+            Self::Why(args) => why::run(args, ui),
             Self::Top(args) => top::run(args, ui),
             Self::Adopt(args) => adopt::run(args, ui),
             Self::Decode(args) => decode::run(args, ui),

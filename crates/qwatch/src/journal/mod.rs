@@ -18,6 +18,7 @@
 //!   Stamps are not monotonic, so times cannot be searched by halving; the blocks that may hold a time can.
 //! * `connection`, `chunk`: the connections there are, and for each which bytes at the head of its socket
 //!   are in the journal already; for a recorder that goes on where another was killed.
+//! * `snapshot`: states of machines, folded up to some record ([`crate::states`]). A cache.
 //! * `cursor`: how far each durable follower has come.
 //! * the views `events`, `machines`, `runs`, `gaps` are a promise to everyone with an SQLite at hand; the
 //!   tables are not.
@@ -46,6 +47,7 @@ mod query;
 mod reader;
 mod run;
 pub mod schema;
+mod snapshot;
 mod store;
 mod writer;
 
@@ -57,4 +59,5 @@ pub use lock::is_being_written;
 pub use query::{Direction, Names, Query, Records};
 pub use reader::{Gap, Machine, Reader, Run};
 pub use run::{OpenedRun, RunEnd, RunId, RunInfo};
+pub use snapshot::Snapshot;
 pub use writer::{Batch, Health, Journal, Receipt, Settings, Writer};

@@ -26,6 +26,7 @@ pub enum Direction {
 #[derive(Clone, Copy, Default)]
 pub struct Query<'q> {
     after: u64,
+    run: Option<u64>,
     machines: Option<Names<'q>>,
     events: Option<Names<'q>>,
     since_us: Option<i64>,
@@ -38,6 +39,13 @@ impl<'q> Query<'q> {
     #[must_use]
     pub fn after(mut self, seq: u64) -> Self {
         self.after = seq;
+        self
+    }
+
+    /// Only of one run.
+    #[must_use]
+    pub fn run(mut self, run: u64) -> Self {
+        self.run = Some(run);
         self
     }
 
@@ -122,13 +130,14 @@ impl<'r> Records<'r> {
             .events
             .map(|wanted| reader.names_where(wanted))
             .transpose()?;
-        let runs = match query
+        let of_machines = query
             .machines
             .map(|wanted| reader.runs_where(wanted))
-            .transpose()?
-        {
-            None | Some((_, true)) => None,
-            Some((runs, false)) => Some(runs),
+            .transpose()?;
+        let runs = match (query.run, of_machines) {
+            (Some(run), _) => Some(vec![run.cast_signed()]),
+            (None, None | Some((_, true))) => None,
+            (None, Some((runs, false))) => Some(runs),
         };
         let source = match (&names, &runs) {
             (Some(names), _) if names.iter().all(|&name| name < FIRST_QEMU_NAME) => {

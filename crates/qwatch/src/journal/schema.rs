@@ -23,7 +23,7 @@ const _: () = assert!(FIRST_QEMU_NAME == 64);
 pub(super) type Step = fn() -> String;
 
 /// All steps, the first of which makes an empty file a journal.
-pub(super) const STEPS: &[Step] = &[first_layout, connections];
+pub(super) const STEPS: &[Step] = &[first_layout, connections, snapshots];
 
 /// Brings a file from its layout to the last of `steps`, one transaction a step.
 ///
@@ -50,6 +50,10 @@ pub(super) fn user_version(conn: &Connection) -> rusqlite::Result<i64> {
 /// `PRAGMA application_id` of a file; 0 if it is empty.
 pub(super) fn application_id(conn: &Connection) -> rusqlite::Result<i32> {
     conn.pragma_query_value(None, "application_id", |row| row.get(0))
+}
+
+fn snapshots() -> String {
+    super::snapshot::LAYOUT.to_owned()
 }
 
 fn first_layout() -> String {

@@ -11,7 +11,8 @@ use super::entry::{Entry, Name, Note};
 use super::places::Places;
 use super::schema::FIRST_QEMU_NAME;
 use super::{
-    KeptConnection, Mark, OpenError, OpenedRun, RunEnd, RunId, RunInfo, Settings, connection, open,
+    KeptConnection, Mark, OpenError, OpenedRun, RunEnd, RunId, RunInfo, Settings, Snapshot,
+    connection, open,
 };
 use crate::limits::{NAME_CACHE_MAX_ENTRIES, SAME_START_US, ZONE_RECORDS};
 use crate::time;
@@ -38,6 +39,8 @@ pub(super) enum Change<'r> {
         end: Option<&'r RunEnd>,
         mark: Option<&'r Mark>,
     },
+    /// Keep a snapshot of a state.
+    Keep(&'r Snapshot),
 }
 
 /// What a request came to.
@@ -47,6 +50,8 @@ pub(super) enum Outcome {
     Opened(OpenedRun),
     /// The records have the numbers `after + 1 ..= last`.
     Appended { after: u64, last: u64 },
+    /// It is kept.
+    Kept,
 }
 
 /// Earliest and latest time of a block of records, while it grows.
@@ -150,6 +155,10 @@ impl Store {
             for change in changes {
                 outcomes.push(match change {
                     Change::Open(info) => Outcome::Opened(open_run(&tx, info, appender.places)?),
+                    Change::Keep(snapshot) => {
+                        snapshot.write(&tx)?;
+                        Outcome::Kept
+                    }
                     Change::Append {
                         run,
                         entries,

@@ -13,7 +13,7 @@ use super::lock::WriterLock;
 use super::store::{Change, Outcome, Store};
 use super::{
     ConnectionId, Entry, KeptConnection, Mark, OpenError, OpenedRun, RunEnd, RunId, RunInfo,
-    WriteError,
+    Snapshot, WriteError,
 };
 use crate::limits::{
     COMMIT_MAX_BYTES, COMMIT_MAX_ROWS, PLACES_QUIET, QUEUE_ENTRY_BYTES, QUEUE_MAX_BYTES,
@@ -211,7 +211,7 @@ impl Writer {
         match opened.await {
             Ok(Ok(Outcome::Opened(run))) => Ok(run),
             Ok(Err(error)) => Err(error),
-            Ok(Ok(Outcome::Appended { .. })) | Err(_) => Err(WriteError::Closed),
+            Ok(Ok(_)) | Err(_) => Err(WriteError::Closed),
         }
     }
 
@@ -243,6 +243,23 @@ impl Writer {
             _room: room,
         }))?;
         Ok(Receipt(done))
+    }
+
+    /// Keeps a snapshot of a state; returns when it is on disk.
+    ///
+    /// # Errors
+    /// When the journal is closed.
+    pub async fn keep(&self, snapshot: Snapshot) -> Result<(), WriteError> {
+        let bytes = snapshot.cost_bytes();
+        let room = self.room_for(bytes).await?;
+        let (reply, done) = oneshot::channel();
+        self.send(Request::Change(Pending {
+            work: Work::Keep(snapshot),
+            reply,
+            bytes,
+            _room: room,
+        }))?;
+        done.await.map_err(|_| WriteError::Closed)?.map(drop)
     }
 
     /// Whether the journal takes records, as it changes.
@@ -289,7 +306,7 @@ impl Receipt {
         match self.0.await {
             Ok(Ok(Outcome::Appended { after, last })) => Ok(after + 1..=last),
             Ok(Err(error)) => Err(error),
-            Ok(Ok(Outcome::Opened(_))) | Err(_) => Err(WriteError::Closed),
+            Ok(Ok(_)) | Err(_) => Err(WriteError::Closed),
         }
     }
 }
@@ -315,6 +332,7 @@ struct Pending {
 
 enum Work {
     Open(RunInfo),
+    Keep(Snapshot),
     Append(Batch, Option<Mark>),
 }
 
@@ -322,6 +340,7 @@ impl Pending {
     fn change(&self) -> Change<'_> {
         match &self.work {
             Work::Open(info) => Change::Open(info),
+            Work::Keep(snapshot) => Change::Keep(snapshot),
             Work::Append(batch, mark) => Change::Append {
                 run: batch.run,
                 entries: &batch.entries,
@@ -333,7 +352,7 @@ impl Pending {
 
     fn rows(&self) -> usize {
         match &self.work {
-            Work::Open(_) => 1,
+            Work::Open(_) | Work::Keep(_) => 1,
             Work::Append(batch, _) => batch.entries.len(),
         }
     }

@@ -15,7 +15,7 @@ mod page;
 mod seen;
 mod suggest;
 
-pub(crate) use suggest::closest;
+pub(crate) use suggest::{closest, closest_of};
 
 /// Explain QEMU's events: all in a table, or one in full
 ///

@@ -7,11 +7,14 @@ const SLIPS_MAX: usize = 3;
 
 /// The known event closest to a name, if any is close.
 pub(crate) fn closest(name: &str) -> Option<&'static str> {
-    let upper = name.to_ascii_uppercase();
-    let all = EventKind::ALL.iter().map(|kind| kind.name());
-    let (slips, close) = all
-        .map(|known| (distance(&upper, known), known))
-        .min_by_key(|(slips, _)| *slips)?;
+    let all: Vec<&str> = EventKind::ALL.iter().map(|kind| kind.name()).collect();
+    closest_of(&name.to_ascii_uppercase(), &all)
+}
+
+/// The one of some names that is closest to a name, if any is close.
+pub(crate) fn closest_of<'n>(name: &str, known: &[&'n str]) -> Option<&'n str> {
+    let distances = known.iter().map(|known| (distance(name, known), *known));
+    let (slips, close) = distances.min_by_key(|(slips, _)| *slips)?;
     // In a short word three slips leave nothing of it.
     (slips <= SLIPS_MAX.min(close.len() / 3)).then_some(close)
 }
