@@ -228,6 +228,13 @@ pub const CHAIN_MAX: usize = 12;
 /// rate-limited one back for a second, and acts at once.
 pub const LEAD_WINDOW_US: i64 = 10_000_000;
 
+/// How long before something unexplained a time unheard may hide its cause, microseconds.
+pub const HIDING_WINDOW_US: i64 = 2_000_000;
+
+/// How long after a disk error another one may be held back and merged away, microseconds: for a second
+/// after it was sent, which may be a second after it happened.
+pub const MERGE_WINDOW_US: i64 = 2_000_000;
+
 /// A stop that was over so soon is called a moment, microseconds.
 pub const MOMENT_US: i64 = 50_000;
 
@@ -267,3 +274,15 @@ pub const EVIDENCE_WINDOW_US: i64 = 3_000_000;
 
 /// Records of a run from one snapshot of its state to the next: folding them takes about ten milliseconds.
 pub const SNAPSHOT_RECORDS: u64 = 2048;
+
+/// Records of the kernel's log that are looked through for a process that ended.
+pub const KERNEL_LOG_MAX_RECORDS: usize = 65_536;
+
+/// How old such a record may be, in seconds.
+pub const KERNEL_LOG_SPAN_S: u64 = 30;
+
+/// Lines of it that are kept.
+pub const KERNEL_LINES_MAX: usize = 4;
+
+/// Snapshots made before they are written.
+pub const SNAPSHOTS_AT_ONCE: usize = 16;

@@ -19,6 +19,7 @@
 //! through the first only.
 
 mod attention;
+mod autopsy;
 mod beginning;
 mod cause;
 mod dial;
@@ -44,10 +45,10 @@ use qmp_client::{Address, ListenError};
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 
-use crate::journal::{Journal, OpenError, Settings, WriteError, Writer};
+use crate::journal::{Journal, OpenError, Reader, Settings, WriteError, Writer};
 use crate::limits::PATIENCE;
 use crate::service::{Inherited, Manager};
-use crate::time;
+use crate::{states, time};
 
 use door::Door;
 use kept::Kept;
@@ -98,6 +99,7 @@ pub enum RecordError {
 #[derive(Debug)]
 pub struct Recorder {
     journal: Journal,
+    journal_path: PathBuf,
     doors: Vec<Door>,
     monitors: Vec<Monitor>,
     kept: Vec<Kept>,
@@ -140,6 +142,7 @@ impl Recorder {
         let (control, requests) = Control::new();
         Ok(Self {
             journal,
+            journal_path: settings.journal,
             doors,
             monitors: settings.monitors,
             kept,
@@ -175,11 +178,29 @@ impl Recorder {
         self.control.clone()
     }
 
+    /// Without snapshots everything works, only slower.
+    fn keep_snapshots(&self) {
+        let journal = self.journal_path.clone();
+        let (writer, position) = (self.journal.writer(), self.journal.position());
+        tokio::spawn(async move {
+            let kept = match Reader::open(&journal) {
+                Ok(reader) => states::keep(reader, writer, position)
+                    .await
+                    .map_err(|error| error.to_string()),
+                Err(error) => Err(error.to_string()),
+            };
+            if let Err(error) = kept {
+                tracing::warn!("no more snapshots are made, so `why` takes longer: {error}");
+            }
+        });
+    }
+
     /// Records until `stop` becomes true, says goodbye to every machine, and closes the journal.
     ///
     /// # Errors
     /// When what was recorded last could not be written.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) -> Result<(), RecordError> {
+        self.keep_snapshots();
         let shared = Shared {
             writer: self.journal.writer(),
             names: self.names,

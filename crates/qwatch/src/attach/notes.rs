@@ -3,6 +3,7 @@
 use qmp_client::Garbage;
 use serde_json::{Value, json};
 
+use super::autopsy::Evidence;
 use super::cut;
 use super::loss::Loss;
 use crate::journal::{Entry, Note, OpenedRun, RunInfo};
@@ -22,11 +23,19 @@ pub(super) fn attached(info: &RunInfo) -> Entry {
     Entry::note(Note::Attached, data.to_string(), info.attached_us)
 }
 
-/// `detached`: from here on it is not.
-pub(super) fn detached(reason: &str, ended: Option<&str>, at_us: i64) -> Entry {
+/// `detached`: from here on it is not. Of a process that ended without a word, what it left behind.
+pub(super) fn detached(
+    reason: &str,
+    ended: Option<&str>,
+    evidence: Option<&Evidence>,
+    at_us: i64,
+) -> Entry {
     let mut data = json!({ "reason": reason });
     if let Some(ended) = ended {
         data["ended"] = Value::from(ended);
+    }
+    if let Some(evidence) = evidence {
+        data["evidence"] = evidence.to_json();
     }
     Entry::note(Note::Detached, data.to_string(), at_us)
 }

@@ -7,6 +7,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::time::{sleep, timeout};
 
+use super::autopsy::{self, Evidence, Watch};
 use crate::limits::{EXIT_LOOK, EXIT_WAIT, SAME_START_US};
 use crate::time;
 
@@ -22,6 +23,7 @@ pub(crate) struct Process {
     handle: Option<OwnedFd>,
     /// It had exited before it was held on to.
     is_gone: bool,
+    watch: Watch,
 }
 
 impl Process {
@@ -32,6 +34,7 @@ impl Process {
             handle: number.and_then(|number| pidfd_open(number, PidfdFlags::NONBLOCK).ok()),
             started_us: started_us(pid),
             is_gone: false,
+            watch: autopsy::before(pid),
         }
     }
 
@@ -51,7 +54,17 @@ impl Process {
             started_us: known_start_us,
             handle: None,
             is_gone: true,
+            watch: process.watch,
         }
+    }
+
+    /// What it left behind when it ended.
+    pub(super) fn evidence(&self) -> Option<Evidence> {
+        // Its number may be another's by now.
+        if self.is_gone {
+            return None;
+        }
+        self.watch.after()
     }
 
     /// Waits a moment for the process to exit; false if it lives on.

@@ -349,7 +349,7 @@ impl<'s> Attachment<'s> {
             "it was taken out of the recorder's settings"
         };
         match self
-            .end(notes::detached(reason, None, at_us), at_us, None)
+            .end(notes::detached(reason, None, None, at_us), at_us, None)
             .await
         {
             Ok(()) => Ended::Stopped,
@@ -366,6 +366,11 @@ impl<'s> Attachment<'s> {
             (None, None) => CloseReason::Eof,
         };
         let ended = self.how_it_ended(&reason).await;
+        // One that said goodbye needs no explanation.
+        let evidence = match (&ended, self.line.tail.shutdown()) {
+            (Some(_), None) => self.process.as_ref().and_then(Process::evidence),
+            _ => None,
+        };
         let reason = reason.to_string();
         tracing::info!(
             machine = %self.lease.name,
@@ -373,7 +378,7 @@ impl<'s> Attachment<'s> {
             ended,
             "detached"
         );
-        let entry = notes::detached(&reason, ended.as_deref(), at_us);
+        let entry = notes::detached(&reason, ended.as_deref(), evidence.as_ref(), at_us);
         match self.end(entry, at_us, ended).await {
             Ok(()) => Ended::Closed,
             Err(_) => Ended::Journal,

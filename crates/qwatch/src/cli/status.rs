@@ -9,16 +9,16 @@ use serde::Serialize;
 use super::journal_arg::JournalArg;
 use super::{Exit, Failure, Ui};
 use crate::filter::{Case, Globs};
-use crate::journal::{Direction, Machine, Query, Reader, Run, is_being_written};
-use crate::machine::{RunState, State};
+use crate::journal::{Machine, Reader, is_being_written};
+use crate::machine::{Certainty, Job, RunState, State};
 use crate::output::{OutputArgs, Palette, WriteError, escape, paint};
-use crate::record::{Origin, Record};
-use crate::time;
+use crate::{states, time};
 
 /// Print what every machine is doing, as far as the journal tells
 ///
 /// A question mark behind the state means that nobody listens to the machine now: the state is the last one
-/// known. With --json, one object a machine.
+/// known. One behind the cause means that it is likely and not certain; `qwatch why MACHINE` has the whole
+/// story. With --json, one object a machine.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// Only these machines: names or globs, comma-separated or repeated; `!GLOB` leaves out
@@ -36,7 +36,12 @@ pub(crate) fn run(args: &Args, ui: Ui) -> Result<Exit, Failure> {
     let globs = Globs::new(&args.machine, Case::Matters)?;
     let reader = args.journal.reader()?;
     let recorded = is_being_written(&args.journal.path());
-    let rows = survey(&reader, &|name| globs.matches(name), recorded)?;
+    let rows = survey(
+        &reader,
+        &|name| globs.matches(name),
+        recorded,
+        args.output.json,
+    )?;
     let mut out = BufWriter::new(io::stdout().lock());
     if args.output.json {
         for row in &rows {
@@ -63,6 +68,7 @@ struct Row {
     state: &'static str,
     detail: Option<String>,
     since: Option<String>,
+    cause: Option<RowCause>,
     heard: bool,
     qemu: String,
     package: String,
@@ -73,11 +79,33 @@ struct Row {
     detached: Option<String>,
     ended: Option<String>,
     runs: usize,
-    records: u64,
+    records: Option<u64>,
     gaps: u64,
+    jobs: Vec<RowJob>,
+    findings: Vec<RowCause>,
     last_event: Option<LastEvent>,
     #[serde(skip)]
     since_us: Option<i64>,
+}
+
+/// Why, in short; `qwatch why` has the rest.
+#[derive(Debug, Serialize)]
+struct RowCause {
+    cause: &'static str,
+    title: &'static str,
+    certainty: &'static str,
+    subject: Option<String>,
+}
+
+/// A job that goes on, or that did not end well.
+#[derive(Debug, Serialize)]
+struct RowJob {
+    id: String,
+    kind: Option<String>,
+    status: String,
+    percent: Option<u64>,
+    outcome: Option<&'static str>,
+    error: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -91,47 +119,49 @@ fn survey(
     reader: &Reader,
     wanted: &dyn Fn(&str) -> bool,
     recorded: bool,
+    with_records: bool,
 ) -> Result<Vec<Row>, Failure> {
     let mut machines = reader.machines()?;
     machines.retain(|machine| wanted(&machine.name));
-    let decisive = decisive_records(reader, wanted)?;
     let mut gaps: HashMap<String, u64> = HashMap::new();
     for gap in reader.gaps()? {
         *gaps.entry(gap.record.machine).or_default() += 1;
     }
     let mut rows = Vec::with_capacity(machines.len());
-    for machine in machines {
-        let Some(last) = machine.runs.last() else {
+    for machine in &machines {
+        let Some(known) = states::load(reader, machine, None)? else {
             continue;
         };
-        let name = machine.name.as_str();
-        let from = decisive.get(name).copied().unwrap_or(1);
-        let state = fold(reader, name, from)?;
-        let mut records = 0;
-        for run in &machine.runs {
-            records += reader.count(run.run)?;
+        let Some(mut row) = row(machine, &known.state, recorded) else {
+            continue;
+        };
+        row.gaps = gaps.get(&machine.name).copied().unwrap_or(0);
+        if with_records {
+            let mut records = 0;
+            for run in &machine.runs {
+                records += reader.count(run.run)?;
+            }
+            row.records = Some(records);
         }
-        rows.push(Row {
-            records,
-            gaps: gaps.get(name).copied().unwrap_or(0),
-            last_event: last_event(reader, name)?,
-            ..row(&machine, last, &state, recorded)
-        });
+        rows.push(row);
     }
     Ok(rows)
 }
 
-fn row(machine: &Machine, run: &Run, state: &State, recorded: bool) -> Row {
-    let run_state = match &run.ended {
-        Some(_) => RunState::Gone,
-        None => state.run_state(),
+fn row(machine: &Machine, state: &State, recorded: bool) -> Option<Row> {
+    let run = machine.runs.last()?;
+    let cause = |cause: &crate::machine::Cause| RowCause {
+        cause: cause.id.name(),
+        title: cause.rule().title,
+        certainty: cause.certainty.word(),
+        subject: cause.subject.clone(),
     };
-    let since_us = state.since_us();
-    Row {
+    Some(Row {
         machine: machine.name.clone(),
-        state: run_state.word(),
+        state: state.run_state().word(),
         detail: state.detail().map(str::to_owned),
-        since: since_us.map(time::rfc3339),
+        since: state.since_us().map(time::rfc3339),
+        cause: state.cause().as_ref().map(cause),
         heard: recorded && run.detached_us.is_none(),
         qemu: run.version.clone(),
         package: run.package.clone(),
@@ -142,81 +172,54 @@ fn row(machine: &Machine, run: &Run, state: &State, recorded: bool) -> Row {
         detached: run.detached_us.map(time::rfc3339),
         ended: run.ended.clone(),
         runs: machine.runs.len(),
-        records: 0,
+        records: None,
         gaps: 0,
-        last_event: None,
-        since_us,
+        jobs: state
+            .jobs()
+            .filter(|job| is_worth_showing(job))
+            .map(row_job)
+            .collect(),
+        findings: state.findings().iter().map(cause).collect(),
+        last_event: state.last_event().map(|last| LastEvent {
+            seq: last.seq,
+            time: time::rfc3339(last.time_us),
+            event: last.name.clone(),
+        }),
+        since_us: state.since_us(),
+    })
+}
+
+fn is_worth_showing(job: &Job) -> bool {
+    use crate::machine::Outcome;
+    !matches!(job.outcome, Some(Outcome::Completed | Outcome::Cancelled))
+}
+
+fn row_job(job: &Job) -> RowJob {
+    RowJob {
+        id: job.id.clone(),
+        kind: job.kind.clone(),
+        status: job.status.clone(),
+        percent: job.percent(),
+        outcome: job.outcome.map(crate::machine::Outcome::word),
+        error: job.error.clone(),
     }
 }
 
-/// For each machine the number of the first record of its last run.
-fn decisive_records(
-    reader: &Reader,
-    wanted: &dyn Fn(&str) -> bool,
-) -> Result<HashMap<String, u64>, Failure> {
-    let mut found = HashMap::new();
-    let mut last_runs: HashMap<String, Option<u64>> = HashMap::new();
-    let notes = |name: &str| name == "attached";
-    let query = Query::default()
-        .machines(wanted)
-        .events(&notes)
-        .direction(Direction::NewestFirst);
-    for record in reader.records(&query)? {
-        let record = record?;
-        let last = last_runs
-            .entry(record.machine.clone())
-            .or_insert(record.run);
-        if *last == record.run {
-            found.insert(record.machine, record.seq.unwrap_or(1));
-        }
-    }
-    Ok(found)
-}
-
-fn fold(reader: &Reader, machine: &str, from: u64) -> Result<State, Failure> {
-    let this = |name: &str| name == machine;
-    let mut state = State::default();
-    let query = Query::default()
-        .after(from.saturating_sub(1))
-        .machines(&this);
-    for record in reader.records(&query)? {
-        state.apply(&record?);
-    }
-    Ok(state)
-}
-
-fn last_event(reader: &Reader, machine: &str) -> Result<Option<LastEvent>, Failure> {
-    let this = |name: &str| name == machine;
-    let query = Query::default()
-        .machines(&this)
-        .direction(Direction::NewestFirst);
-    for record in reader.records(&query)? {
-        let record: Record = record?;
-        if record.origin == Origin::Qemu {
-            return Ok(Some(LastEvent {
-                seq: record.seq,
-                time: time::rfc3339(record.time_us()),
-                event: record.name,
-            }));
-        }
-    }
-    Ok(None)
-}
-
-const HEAD: [&str; 7] = [
+const HEAD: [&str; 8] = [
     "MACHINE",
     "STATE",
     "SINCE",
-    "QEMU",
-    "LAST EVENT",
-    "RECORDS",
+    "CAUSE",
+    "JOBS",
     "GAPS",
+    "LAST EVENT",
+    "QEMU",
 ];
 
 fn table(rows: &[Row], zone: &TimeZone, palette: &Palette) -> Vec<String> {
-    let mut cells: Vec<[String; 7]> = vec![HEAD.map(str::to_owned)];
+    let mut cells: Vec<[String; 8]> = vec![HEAD.map(str::to_owned)];
     cells.extend(rows.iter().map(|row| columns(row, zone)));
-    let mut widths = [0; 7];
+    let mut widths = [0; 8];
     for line in &cells {
         for (width, cell) in widths.iter_mut().zip(line) {
             *width = (*width).max(cell.chars().count());
@@ -239,25 +242,52 @@ fn table(rows: &[Row], zone: &TimeZone, palette: &Palette) -> Vec<String> {
     lines
 }
 
-fn columns(row: &Row, zone: &TimeZone) -> [String; 7] {
+fn columns(row: &Row, zone: &TimeZone) -> [String; 8] {
     let mark = if row.heard || row.state == RunState::Gone.word() {
         ""
     } else {
         "?"
     };
-    let detail = row.detail.as_deref().map_or(String::new(), |detail| {
-        format!(" ({})", escape::visible(detail))
+    let cause = row.cause.as_ref().filter(|_| row.detail.is_some());
+    let cause = cause.map_or("-".to_owned(), |cause| {
+        let unsure = cause.certainty == Certainty::Likely.word();
+        format!("{}{}", cause.title, if unsure { "?" } else { "" })
     });
     [
         escape::visible(&row.machine).into_owned(),
-        format!("{}{mark}{detail}", row.state),
+        format!("{}{mark}", row.state),
         row.since_us
             .map_or("-".to_owned(), |us| time::human(us, zone)),
-        escape::visible(&row.qemu).into_owned(),
+        cause,
+        jobs(&row.jobs),
+        row.gaps.to_string(),
         row.last_event.as_ref().map_or("-".to_owned(), |last| {
             escape::visible(&last.event).into_owned()
         }),
-        row.records.to_string(),
-        row.gaps.to_string(),
+        escape::visible(&row.qemu).into_owned(),
     ]
+}
+
+/// One job by name, several by number: `backup0 42%`, `2 jobs, 1 failed`.
+fn jobs(jobs: &[RowJob]) -> String {
+    match jobs {
+        [] => "-".to_owned(),
+        [job] => {
+            let how = job.outcome.map_or_else(
+                || match job.percent {
+                    Some(percent) if job.status == "running" => format!("{percent}%"),
+                    _ => escape::visible(&job.status).into_owned(),
+                },
+                str::to_owned,
+            );
+            format!("{} {how}", escape::visible(&job.id))
+        }
+        many => {
+            let ended = many.iter().filter(|job| job.outcome.is_some()).count();
+            match ended {
+                0 => format!("{} jobs", many.len()),
+                ended => format!("{} jobs, {ended} not well", many.len()),
+            }
+        }
+    }
 }

@@ -7,7 +7,7 @@ use super::jobs::{Job, Outcome};
 use super::rules::{self, Rule, RuleId};
 use super::run::{Effect, Pause, RunState, Turn};
 use super::{Disk, State};
-use crate::limits::{CHAIN_MAX, LEAD_WINDOW_US};
+use crate::limits::{CHAIN_MAX, HIDING_WINDOW_US, MERGE_WINDOW_US};
 use crate::time::human_duration_us;
 
 /// How sure an explanation is.
@@ -97,8 +97,8 @@ impl State {
             let told = self.panic.iter().flat_map(|panic| &panic.told);
             cause.remarks.extend(told.cloned());
         }
-        if cause.unheard.is_none() && cause.certainty != Certainty::Certain {
-            let from_us = turn.time_us().saturating_sub(LEAD_WINDOW_US);
+        if cause.unheard.is_none() && cause.certainty == Certainty::Unknown {
+            let from_us = turn.time_us().saturating_sub(HIDING_WINDOW_US);
             let last = self.unheard.last().filter(|gap| gap.until_us >= from_us);
             cause.unheard = last.cloned();
         }
@@ -180,6 +180,9 @@ impl State {
     fn judge(&self, turn: &Turn) -> Cause {
         let cause = judge(turn);
         match cause.id {
+            RuleId::StopUnexplained if turn.effect == Effect::Stop => {
+                self.merged_error(turn).unwrap_or(cause)
+            }
             RuleId::DiskFull | RuleId::DiskError => self.with_disk(cause, turn),
             RuleId::WatchdogPause => self.with_lateness(cause, turn, "WATCHDOG"),
             _ => cause,
@@ -192,20 +195,9 @@ impl State {
             turn.leads.iter().rev().find(|lead| {
                 cause.chain.contains(&lead.mark) && lead.mark.name == "BLOCK_IO_ERROR"
             });
-        let named = |fact: &Fact| {
-            let names = ["device", "qom-path", "node-name", "disk"];
-            let name = names
-                .into_iter()
-                .find_map(|name| fact.member(name).filter(|n| !n.is_empty()));
-            name.map(str::to_owned)
-        };
         let name = error
-            .and_then(named)
-            .or_else(|| turn.shown.iter().rev().find_map(named));
-        let name = name.map(|name| {
-            self.disk(&name)
-                .map_or(name.clone(), |disk| disk.name().to_owned())
-        });
+            .and_then(|error| self.disk_of(error))
+            .or_else(|| turn.shown.iter().rev().find_map(|fact| self.disk_of(fact)));
         let cause = match name {
             Some(name) => cause.about(&name),
             None => cause,
@@ -224,6 +216,49 @@ impl State {
             )),
             false => cause.remark("No BLOCK_IO_ERROR told of it. The disk's io-status tells."),
         }
+    }
+
+    /// A stop in the wake of a disk error, of a QEMU that merges such errors: it was another one, likely.
+    fn merged_error(&self, turn: &Turn) -> Option<Cause> {
+        if !limits_disk_errors(&self.qemu.version)
+            || turn.shown.iter().any(|s| s.member("status").is_some())
+        {
+            return None;
+        }
+        let turns = self
+            .pauses
+            .iter()
+            .map(|pause| &pause.stop)
+            .chain(&self.turn);
+        let errors = turns
+            .flat_map(|turn| &turn.leads)
+            .filter(|lead| lead.is("BLOCK_IO_ERROR action=stop"));
+        let before_us = |error: &&Fact| turn.time_us().saturating_sub(error.mark.time_us);
+        let error = errors
+            .filter(|error| (0..=MERGE_WINDOW_US).contains(&before_us(error)))
+            .min_by_key(before_us)?;
+        let id = match error.is("BLOCK_IO_ERROR nospace=true") {
+            true => RuleId::DiskFull,
+            false => RuleId::DiskError,
+        };
+        let chain = vec![error.mark.clone(), turn.what.mark.clone()];
+        let cause = Cause::new(id, Certainty::Likely, chain).remark(format!(
+            "The error that came with this stop was merged with others: QEMU {} sends at most one a second for a \
+             disk. The one shown came shortly before.",
+            self.qemu.version
+        ));
+        Some(match self.disk_of(error) {
+            Some(disk) => cause.about(&disk),
+            None => cause,
+        })
+    }
+
+    /// What to call the disk that an error or an answer names.
+    fn disk_of(&self, fact: &Fact) -> Option<String> {
+        let names = ["device", "qom-path", "node-name", "disk"];
+        let names = names.into_iter().filter_map(|name| fact.member(name));
+        let name = names.into_iter().find(|name| !name.is_empty())?;
+        Some(self.disk(name).map_or(name, Disk::name).to_owned())
     }
 
     /// Says so if the event came after what it led to.

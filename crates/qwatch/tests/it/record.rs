@@ -170,7 +170,7 @@ fn history_and_status_read_the_journal() {
     let table = run(&["status", "--journal", &journal, "--utc"]);
     assert!(
         table.out.contains(
-            "web\\x1b[31m  paused? (reset while stopped)  2023-11-14 22:13:20.000Z  7.2.22  RESET"
+            "web\\x1b[31m  paused?  2023-11-14 22:13:20.000Z  reset while stopped  -     1     RESET       7.2.22"
         ),
         "{}",
         table.out

@@ -15,6 +15,9 @@ pub(super) const WIDTH: usize = 80;
 /// Findings that are shown; more are counted.
 const FINDINGS_MAX: usize = 6;
 
+/// `2026-01-31 `
+const DAY_COLUMNS: usize = 11;
+
 pub(super) struct Page<'p> {
     palette: &'p Palette,
     zone: &'p TimeZone,
@@ -37,7 +40,7 @@ impl<'p> Page<'p> {
         let cause = state.cause();
         self.head(question, cause.as_ref());
         if let Some(cause) = &cause {
-            self.story(cause);
+            self.story(cause, state.since_us());
             if let Some(unheard) = &cause.unheard {
                 self.unheard(unheard, cause);
             }
@@ -99,18 +102,32 @@ impl<'p> Page<'p> {
     }
 
     /// The records, in the order in which it happened.
-    fn story(&mut self, cause: &Cause) {
+    fn story(&mut self, cause: &Cause, since_us: Option<i64>) {
         self.title("How it came");
+        let day = |us: i64| {
+            time::human(us, self.zone)
+                .get(..DAY_COLUMNS)
+                .map(str::to_owned)
+        };
+        let same_day = cause
+            .chain
+            .iter()
+            .all(|mark| Some(day(mark.time_us)) == since_us.map(day));
         for mark in &cause.chain {
-            self.mark(mark);
+            self.mark(mark, same_day);
         }
         for remark in &cause.remarks {
             self.paragraph(&visible(remark), 2);
         }
     }
 
-    fn mark(&mut self, mark: &Mark) {
+    /// One record; its day only where that is not the one above.
+    fn mark(&mut self, mark: &Mark, same_day: bool) {
         let at = time::human(mark.time_us, self.zone);
+        let at = match same_day {
+            true => at.get(DAY_COLUMNS..).unwrap_or_default().to_owned(),
+            false => at,
+        };
         let seq = mark.seq.map_or(String::new(), |seq| format!("#{seq}"));
         let name = format!("{:<16}", visible(&mark.name));
         let used = 2 + at.len() + 2 + seq.len().max(5) + 2 + name.chars().count() + 1;
@@ -246,8 +263,13 @@ impl<'p> Page<'p> {
             finding.certainty.word()
         );
         self.paragraph(&text, 2);
-        let steps = question.known.state.steps(&question.machine.name, finding);
-        for (_, command) in steps {
+        let state = &question.known.state;
+        let job = finding.subject.as_deref().and_then(|job| state.job(job));
+        let is_gone = job.is_some_and(|job| job.status == "null");
+        if is_gone || state.run_state() == RunState::Gone {
+            return;
+        }
+        for (_, command) in state.steps(&question.machine.name, finding) {
             if let Some(command) = command {
                 self.line(&format!("    {}", visible(&command)));
             }

@@ -9,8 +9,8 @@ const INTRODUCTION: &str = "\
 # Why is it stopped?
 
 Every cause that `qwatch why` can name: how it is recognised, what it means, what to do. All of it
-comes from the rules in `crates/qwatch/src/machine/rules`; this page is written by `qwatch why --rules
---markdown` and a test keeps it so.
+comes from the rules in `crates/qwatch/src/machine/rules`; this page is written by `qwatch why --rules`
+and a test keeps it so.
 
 A cause is **certain** if the records leave no other explanation, **likely** if they fit and would fit
 something else too, **unknown** if they do not tell; then `qwatch why` names the time nobody listened

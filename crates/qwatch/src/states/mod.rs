@@ -1,5 +1,9 @@
 //! The states of machines, out of a journal: as they are now, or as they were.
 
+mod keeper;
+
+pub use keeper::keep;
+
 use crate::journal::{Machine, Query, ReadError, Reader, Run};
 use crate::limits::EVIDENCE_WINDOW_US;
 use crate::machine::State;
