@@ -7,7 +7,11 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use thiserror::Error;
 
-/// The configuration file, TOML. Its keys are the long options of `qwatch record`.
+mod retention;
+
+pub use retention::RetentionConfig;
+
+/// The configuration file, TOML. Its keys are the long options of `qwatch record`, and what is kept.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -19,6 +23,9 @@ pub struct Config {
     /// Monitors that are dialled: addresses, or globs over socket files.
     #[serde(default)]
     pub monitor: Vec<String>,
+    /// What the journal keeps.
+    #[serde(default)]
+    pub retention: RetentionConfig,
 }
 
 /// A configuration file that cannot be used.
@@ -130,6 +137,7 @@ mod tests {
                 journal: Some("j.db".into()),
                 listen: vec!["unix:/run/qmp.sock".to_owned()],
                 monitor: vec!["/run/vm/*.sock".to_owned()],
+                retention: RetentionConfig::default(),
             })
         );
         assert_eq!(read(""), Ok(Config::default()));
@@ -142,7 +150,7 @@ mod tests {
           |
         2 | lissen = []
           | ^^^^^^
-        unknown field `lissen`, expected one of `journal`, `listen`, `monitor`
+        unknown field `lissen`, expected one of `journal`, `listen`, `monitor`, `retention`
         ");
         let error = read("listen = \"unix:/a\"\n").expect_err("no list");
         assert!(

@@ -6,12 +6,36 @@ use std::time::Duration;
 /// transaction ends within about a tenth of a second.
 pub const COMMIT_MAX_ROWS: usize = 16_384;
 
+/// Rows one transaction of the journal may have in any case.
+pub const COMMIT_MIN_ROWS: usize = 256;
+
+/// How long a transaction may last while others wait for the next one.
+pub const COMMIT_SHORT: Duration = Duration::from_millis(4);
+
+/// How long a transaction may last when more comes than goes in short ones.
+pub const COMMIT_LONG: Duration = Duration::from_millis(100);
+
+/// Bytes of a page of the journal file.
+pub const PAGE_BYTES: usize = 8192;
+
 /// Bytes of records in one transaction of the journal.
 pub const COMMIT_MAX_BYTES: usize = 8 * 1024 * 1024;
 
 /// Bytes of records handed to the journal and not committed yet, over all machines. Attachments wait for
 /// room; meanwhile QEMU's events stay in the socket. One record larger than this takes the whole of it.
 pub const QUEUE_MAX_BYTES: usize = 32 * 1024 * 1024;
+
+/// Of these, bytes of records of one run: the rest is for the others.
+pub const RUN_QUEUE_MAX_BYTES: usize = 4 * 1024 * 1024;
+
+/// Bytes of the file in which the recorder says how it is.
+pub const STATUS_BYTES: usize = 4096;
+
+/// Bytes of the reason in it why the journal cannot be written.
+pub const STATUS_ERROR_MAX_BYTES: usize = 512;
+
+/// How often it is written while all is well.
+pub const STATUS_FILE_PERIOD: Duration = Duration::from_secs(1);
 
 /// What one record costs in the queue besides its text, in bytes.
 pub const QUEUE_ENTRY_BYTES: usize = 128;
@@ -55,6 +79,55 @@ pub const PLACES_PER_RUN: usize = 16;
 /// Places fewer than this are not worth a transaction of their own at a quiet moment.
 pub const PLACES_QUIET: usize = 1024;
 
+/// Least size a journal can be kept at, in bytes: less than what lies about unindexed is no limit.
+pub const RETENTION_MIN_BYTES: u64 = 16 * 1024 * 1024;
+
+/// How often is looked for records that are no longer to be kept.
+pub const RETENTION_PERIOD: Duration = Duration::from_secs(60);
+
+/// Bytes of new records after which the size of the journal is looked at before that, at least.
+pub const RETENTION_SIZE_LOOK_BYTES: usize = 256 * 1024;
+
+/// How long the writer removes records before it looks at its queue; the step it is in is finished.
+pub const RETENTION_SLICE: Duration = Duration::from_millis(2);
+
+/// Records removed in one transaction, at least; more if more come in one.
+pub const RETENTION_STEP_ROWS: usize = 1024;
+
+/// Blocks of the time map looked at in one step of a removal.
+pub const RETENTION_ZONES_PER_STEP: usize = 4096;
+
+/// Blocks whose records are looked at in one step of a removal.
+pub const RETENTION_BLOCKS_PER_STEP: usize = 4;
+
+/// Runs that lose records in one transaction: each is a page of the index.
+pub const RETENTION_RUNS_PER_STEP: usize = 64;
+
+/// Records of one machine removed in one transaction, where they lie among those of others.
+pub const RETENTION_SCATTERED_ROWS: usize = 128;
+
+/// When a record that was needed is looked at again, microseconds.
+pub const RETENTION_RECHECK_US: i64 = 600_000_000;
+
+/// Records behind the last state of a machine that are kept with it although they are due. A machine
+/// that has more is asked for its state anew.
+pub const STATE_TAIL_MAX_RECORDS: usize = 256;
+
+/// Damages of one kind that a check tells one by one.
+pub const CHECK_FINDINGS_MAX: usize = 20;
+
+/// Numbers leapt over in search of the next one that can be read in a damaged journal.
+pub const SALVAGE_LEAP_MAX: i64 = 1 << 40;
+
+/// Longest line of a file that is imported, in bytes.
+pub const IMPORT_LINE_MAX_BYTES: usize = 256 * 1024 * 1024;
+
+/// Records of a group of rows in a Parquet file.
+pub const PARQUET_GROUP_ROWS: usize = 65_536;
+
+/// Records taken in from elsewhere in one transaction.
+pub const LOAD_ROWS: usize = 4096;
+
 /// Records a reader fetches at a time.
 pub const READ_CHUNK_RECORDS: usize = 512;
 
@@ -68,6 +141,10 @@ pub const READ_MERGE_MAX_RUNS: usize = 1024;
 pub const FOLLOW_POLL: Duration = Duration::from_secs(1);
 
 const _: () = assert!(COMMIT_MAX_BYTES <= QUEUE_MAX_BYTES);
+const _: () = assert!(RUN_QUEUE_MAX_BYTES < QUEUE_MAX_BYTES);
+const _: () = assert!(COMMIT_MIN_ROWS < COMMIT_MAX_ROWS);
+// The reason is escaped: a character becomes six at most.
+const _: () = assert!(STATUS_ERROR_MAX_BYTES * 6 + 512 < STATUS_BYTES);
 const _: () = assert!(WAL_QUIET_BYTES < WAL_MAX_BYTES);
 
 /// Most bytes of a socket that are looked at. One more than the kernel holds for a UNIX socket by default

@@ -45,7 +45,7 @@ use qmp_client::{Address, ListenError};
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 
-use crate::journal::{Journal, OpenError, Reader, Settings, WriteError, Writer};
+use crate::journal::{Journal, OpenError, Reader, Retention, Settings, WriteError, Writer};
 use crate::limits::PATIENCE;
 use crate::service::{Inherited, Manager};
 use crate::{states, time};
@@ -67,6 +67,8 @@ pub struct RecorderSettings {
     pub listen: Vec<Address>,
     /// Monitors to dial.
     pub monitors: Vec<Monitor>,
+    /// What the journal keeps.
+    pub retention: Retention,
 }
 
 /// A monitor to dial, or many.
@@ -134,7 +136,9 @@ impl Recorder {
             inherited.into_iter().partition(Inherited::is_listening);
         let mut kept = kept::connections(connected, &manager);
         let handed_over = kept.iter().map(|kept| kept.id).collect();
-        let how = Settings::default().handed_over(handed_over);
+        let how = Settings::default()
+            .handed_over(handed_over)
+            .retention(settings.retention);
         let mut journal = Journal::open(&settings.journal, &how)?;
         let names = names::Names::default();
         kept::recognize(&mut kept, journal.take_kept(), &names);

@@ -282,6 +282,9 @@ impl<'s> Attachment<'s> {
         self.commit = None;
         self.look_again = None;
         self.line.tail.committed();
+        if self.shared.writer.wants_state(self.run) {
+            self.line.tail.ask_state();
+        }
         if !self.line.tail.is_letting_go()
             && let Some(since_s) = self.drained_since_s.take()
         {

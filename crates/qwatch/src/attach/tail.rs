@@ -349,6 +349,11 @@ impl Tail {
         self.attention.ask_state();
     }
 
+    /// The whole state is to be asked for.
+    pub(super) fn ask_state(&mut self) {
+        self.attention.ask_state();
+    }
+
     /// It takes too long to learn who it is: what was seen is to make room, before there is a run.
     pub(super) fn make_room(&mut self) {
         if self.custody == Custody::Socket {

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::attach::{Monitor, RecordError, Recorder, RecorderSettings};
-use crate::journal::{Note, OpenError, Query, ReadError, Reader};
+use crate::journal::{Note, OpenError, Query, ReadError, Reader, Retention};
 use crate::output::WriteError;
 use crate::record::Record;
 
@@ -206,6 +206,7 @@ impl Stage {
             journal: self.journal.clone(),
             listen: vec![Address::unix(cast::recorder_socket(&self.sockets))],
             monitors: dialled.collect(),
+            retention: Retention::default(),
         });
         let recorder = recorder.await?;
         let position = recorder.journal().position();

@@ -137,6 +137,12 @@ impl Entry {
         QUEUE_ENTRY_BYTES + name + length(&self.data) + length(&self.raw)
     }
 
+    /// About how many bytes of the file this takes; the same sum as `RECORD_BYTES` in SQL.
+    pub(super) fn file_bytes(&self) -> i64 {
+        let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        (40 + length(&self.data) + length(&self.raw)) as i64
+    }
+
     /// The columns `stamp` and `lag`.
     pub(super) fn clock(&self) -> (Option<i64>, i64) {
         match self.stamp {

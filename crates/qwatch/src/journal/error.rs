@@ -110,6 +110,34 @@ pub enum WriteError {
     Lost(String),
 }
 
+impl OpenError {
+    /// Whether the file is a journal that is damaged, so that salvaging it is worth a try.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Sqlite { source, .. } if is_corrupt(source))
+    }
+}
+
+impl ReadError {
+    /// Whether the file is damaged, so that salvaging it is worth a try.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Sqlite(source) => is_corrupt(source),
+            Self::Hole { .. } | Self::Damaged { .. } => true,
+        }
+    }
+}
+
+fn is_corrupt(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    matches!(
+        error.sqlite_error_code(),
+        Some(DatabaseCorrupt | NotADatabase)
+    ) || matches!(
+        error,
+        rusqlite::Error::InvalidColumnType(..) | rusqlite::Error::Utf8Error(..)
+    )
+}
+
 fn owner(pid: Option<u32>) -> String {
     match pid {
         Some(pid) => format!("another qwatch (process {pid})"),

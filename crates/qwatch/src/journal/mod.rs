@@ -36,28 +36,51 @@
 //! log is recovered at the next opening, runs that never ended get their `detached` note (unless their
 //! connections were handed over, and the runs go on), and `seq` goes on.
 
+mod check;
 mod connection;
 mod entry;
 mod error;
 mod follow;
+mod info;
+mod load;
 mod lock;
+mod log;
 mod open;
+mod pace;
 mod places;
 mod query;
+mod queue;
 mod reader;
+mod removed;
+mod retention;
 mod run;
+mod salvage;
 pub mod schema;
 mod snapshot;
+mod settings;
+mod status;
 mod store;
+mod vacuum;
+mod worker;
 mod writer;
 
+pub use check::{Check, Finding};
 pub use connection::{Chunk, Connected, ConnectionId, KeptConnection, Mark, Memory};
 pub use entry::{Entry, Note};
 pub use error::{OpenError, ReadError, WriteError};
 pub use follow::Follower;
+pub use info::Info;
+pub use load::{LoadError, Loaded, Loader};
 pub use lock::is_being_written;
+pub use log::Log;
 pub use query::{Direction, Names, Query, Records};
 pub use reader::{Gap, Machine, Reader, Run};
+pub use removed::Removed;
+pub use retention::{Age, MachineRetention, Retention};
 pub use run::{OpenedRun, RunEnd, RunId, RunInfo};
 pub use snapshot::Snapshot;
-pub use writer::{Batch, Health, Journal, Receipt, Settings, Writer};
+pub use salvage::{SalvageError, Salvaged, salvage};
+pub use settings::{BeforeCommit, Health, Settings};
+pub use status::RecorderStatus;
+pub use vacuum::vacuum;
+pub use writer::{Batch, Journal, Receipt, Writer};

@@ -7,13 +7,16 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
 
+use super::log::Log;
 use super::schema::{self, APPLICATION_ID, STEPS};
 use super::{OpenError, Settings};
-use crate::limits::{BUSY_TIMEOUT, WAL_MAX_BYTES};
+use crate::limits::{BUSY_TIMEOUT, PAGE_BYTES, WAL_MAX_BYTES};
+use crate::time;
 
 /// The writing connection, migrated and set up. The caller holds the lock.
 pub(super) fn for_writing(path: &Path, settings: &Settings) -> Result<Connection, OpenError> {
     let sqlite = |source| sqlite_error(path, source);
+    keep_torn_log(path);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -22,7 +25,7 @@ pub(super) fn for_writing(path: &Path, settings: &Settings) -> Result<Connection
     let fresh = check_identity(&conn, path)? == 0;
     let setup = |conn: &mut Connection| -> rusqlite::Result<()> {
         if fresh {
-            conn.pragma_update(None, "page_size", 8192)?;
+            conn.pragma_update(None, "page_size", PAGE_BYTES as i64)?;
         }
         conn.pragma_update(None, "journal_mode", "WAL")?;
         conn.pragma_update(None, "synchronous", "FULL")?;
@@ -35,6 +38,27 @@ pub(super) fn for_writing(path: &Path, settings: &Settings) -> Result<Connection
     };
     setup(&mut conn).map_err(sqlite)?;
     Ok(conn)
+}
+
+/// SQLite passes over what is behind a tear in the log, and writes over it: what may be salvaged from it is
+/// put aside first.
+fn keep_torn_log(path: &Path) {
+    let log = log_path(path);
+    match Log::look(&log) {
+        Ok(Some(found)) if found.is_torn() => {}
+        _ => return,
+    }
+    let mut name = log.clone().into_os_string();
+    name.push(format!("-torn-{}", time::now_us() / 1_000_000));
+    let kept = PathBuf::from(name);
+    match fs::copy(&log, &kept) {
+        Ok(_) => tracing::error!(
+            kept = %kept.display(),
+            "the journal's log is torn: what is behind the tear is passed over. To look for it, put this copy \
+             beside a copy of the journal under the name it had, and use qwatch journal salvage"
+        ),
+        Err(error) => tracing::error!(%error, "the journal's log is torn, and cannot be put aside"),
+    }
 }
 
 /// A reading connection, and what must live as long as it.
@@ -146,7 +170,7 @@ fn has_log(path: &Path) -> bool {
 }
 
 /// The write-ahead log lies beside the file itself, not beside a symbolic link to it.
-fn log_path(path: &Path) -> PathBuf {
+pub(super) fn log_path(path: &Path) -> PathBuf {
     let real = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
     let mut name = real.into_os_string();
     name.push("-wal");

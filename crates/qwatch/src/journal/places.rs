@@ -9,39 +9,49 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, params};
 
+use super::schema::retention::RECORD_BYTES;
 use crate::limits::{PLACES_MIN, PLACES_PER_RUN};
 
 /// The records after the last placed one, by run.
 #[derive(Debug, Default)]
 pub(super) struct Places {
-    by_run: HashMap<i64, Vec<i64>>,
+    by_run: HashMap<i64, Vec<Place>>,
     count: usize,
+}
+
+/// One record and about how many bytes it takes in the file.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    seq: i64,
+    bytes: i64,
 }
 
 impl Places {
     /// Reads the records that are not placed yet.
     pub(super) fn load(conn: &Connection) -> rusqlite::Result<Self> {
         let mut places = Self::default();
-        let mut statement = conn.prepare(
-            "SELECT run, seq FROM event WHERE seq > (SELECT placed FROM journal) ORDER BY seq",
-        )?;
+        let mut statement = conn.prepare(&format!(
+            "SELECT e.run, e.seq, {RECORD_BYTES} FROM event e \
+             WHERE e.seq > (SELECT placed FROM journal) ORDER BY e.seq"
+        ))?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            places.add(row.get(0)?, row.get(1)?);
+            places.add(row.get(0)?, row.get(1)?, row.get(2)?);
         }
         Ok(places)
     }
 
     /// Takes note of a record; they come in order.
-    pub(super) fn add(&mut self, run: i64, seq: i64) {
-        self.by_run.entry(run).or_default().push(seq);
+    pub(super) fn add(&mut self, run: i64, seq: i64, bytes: i64) {
+        let place = Place { seq, bytes };
+        self.by_run.entry(run).or_default().push(place);
         self.count += 1;
     }
 
     /// Forgets the records after `seq`: their transaction failed.
     pub(super) fn forget_after(&mut self, seq: i64) {
         for seqs in self.by_run.values_mut() {
-            let keep = seqs.partition_point(|&known| known <= seq);
+            let keep = seqs.partition_point(|known| known.seq <= seq);
             self.count -= seqs.len() - keep;
             seqs.truncate(keep);
         }
@@ -60,7 +70,7 @@ impl Places {
 
     /// Number of the last record of a run, if it is among these.
     pub(super) fn last_of(&self, run: i64) -> Option<i64> {
-        self.by_run.get(&run)?.last().copied()
+        Some(self.by_run.get(&run)?.last()?.seq)
     }
 
     /// Writes all of them, up to `last`; to be cleared when the transaction is committed.
@@ -68,10 +78,16 @@ impl Places {
         let mut runs: Vec<_> = self.by_run.iter().collect();
         runs.sort_unstable_by_key(|(run, _)| **run);
         let mut insert = conn.prepare_cached("INSERT INTO place(run, seq) VALUES (?1, ?2)")?;
-        for (run, seqs) in runs {
-            for seq in seqs {
-                insert.execute(params![run, seq])?;
+        let mut tally = conn.prepare_cached(
+            "INSERT INTO tally(run, records, bytes, removed) VALUES (?1, ?2, ?3, 0) ON CONFLICT(run) \
+             DO UPDATE SET records = records + excluded.records, bytes = bytes + excluded.bytes",
+        )?;
+        for (run, places) in runs {
+            for place in places {
+                insert.execute(params![run, place.seq])?;
             }
+            let bytes: i64 = places.iter().map(|place| place.bytes).sum();
+            tally.execute(params![run, places.len() as i64, bytes])?;
         }
         conn.prepare_cached("UPDATE journal SET placed = ?1")?
             .execute([last])?;
@@ -93,7 +109,7 @@ mod tests {
     fn a_failed_transaction_leaves_no_trace() {
         let mut places = Places::default();
         for (run, seq) in [(1, 1), (2, 2), (1, 3), (3, 4), (1, 5)] {
-            places.add(run, seq);
+            places.add(run, seq, 100);
         }
         places.forget_after(3);
         assert_eq!(places.len(), 3);
@@ -110,7 +126,7 @@ mod tests {
         let mut places = Places::default();
         let runs = i64::try_from(PLACES_MIN).expect("small");
         for seq in 0..runs {
-            places.add(seq, seq);
+            places.add(seq, seq, 100);
         }
         assert!(
             !places.are_due(),
@@ -118,7 +134,7 @@ mod tests {
         );
         let mut few = Places::default();
         for seq in 0..runs {
-            few.add(seq % 10, seq);
+            few.add(seq % 10, seq, 100);
         }
         assert!(few.are_due());
     }

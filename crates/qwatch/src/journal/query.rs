@@ -225,7 +225,7 @@ impl<'r> Records<'r> {
         let mut before: Option<i64> = None;
         while let Some(row) = rows.next()? {
             let seq: i64 = row.get(0)?;
-            check_neighbours(before, seq, self.direction)?;
+            self.reader.check_neighbours(before, seq)?;
             before = Some(seq);
             if self.filter.wants(row)? {
                 self.chunk.push_back(self.reader.read_record(row)?);
@@ -433,22 +433,4 @@ fn zones(
         }
     }
     Ok(spans)
-}
-
-/// Records that are next to each other in the file have numbers next to each other.
-fn check_neighbours(before: Option<i64>, seq: i64, direction: Direction) -> Result<(), ReadError> {
-    let Some(before) = before else {
-        return Ok(());
-    };
-    let expected = match direction {
-        Direction::OldestFirst => before.saturating_add(1),
-        Direction::NewestFirst => before.saturating_sub(1),
-    };
-    if seq == expected {
-        return Ok(());
-    }
-    Err(ReadError::Hole {
-        expected: expected.max(0).unsigned_abs(),
-        found: seq,
-    })
 }

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use super::entry::{NO_CLOCK, qemus_line};
 use super::query::{Query, Records};
+use super::removed::{self, Removed};
 use super::schema::FIRST_QEMU_NAME;
 use super::{OpenError, ReadError, open};
 use crate::record::{Origin, Record};
@@ -32,7 +33,7 @@ pub struct Machine {
 }
 
 /// One QEMU process of a machine. Times are microseconds since 1970, UTC.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Run {
     /// The journal's number of it.
     pub run: u64,
@@ -54,6 +55,10 @@ pub struct Run {
     pub detached_us: Option<i64>,
     /// How the process ended, in words.
     pub ended: Option<String>,
+    /// How many of its records were removed because they were not to be kept longer.
+    pub removed: u64,
+    /// The latest time among those.
+    pub removed_until_us: Option<i64>,
 }
 
 /// A stretch of time in which something may have been missed.
@@ -129,8 +134,9 @@ impl Reader {
     pub fn machines(&self) -> Result<Vec<Machine>, ReadError> {
         let mut statement = self.conn.prepare_cached(
             "SELECT m.name, r.id, r.uuid, r.pid, r.started, r.version, r.package, r.address, \
-                r.attached, r.detached, r.ended \
-             FROM machine m JOIN run r ON r.machine = m.id ORDER BY m.name, r.id",
+                r.attached, r.detached, r.ended, coalesce(t.removed, 0), t.removed_until \
+             FROM machine m JOIN run r ON r.machine = m.id LEFT JOIN tally t ON t.run = r.id \
+             ORDER BY m.name, r.id",
         )?;
         let mut rows = statement.query([])?;
         let mut machines: Vec<Machine> = Vec::new();
@@ -191,6 +197,50 @@ impl Reader {
                 Some(qemus_line(stamp, &record.name, record.data.as_deref()))
             })),
         }
+    }
+
+    /// Records that are next to each other in the file have numbers next to each other, but for those
+    /// that were removed on purpose: each block of numbers knows how many it has lost.
+    ///
+    /// While a statement of the caller is under way this sees the same state of the file.
+    pub(super) fn check_neighbours(&self, before: Option<i64>, seq: i64) -> Result<(), ReadError> {
+        let Some(before) = before else {
+            return Ok(());
+        };
+        let (first, last) = (before.min(seq) + 1, before.max(seq) - 1);
+        if first > last {
+            return Ok(());
+        }
+        let missing = removed::unexplained(&self.conn, first, last)?;
+        match missing {
+            None => Ok(()),
+            Some(expected) => Err(ReadError::Hole {
+                expected: expected.max(0).unsigned_abs(),
+                found: seq,
+            }),
+        }
+    }
+
+    /// What was removed on purpose, all in all.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn removed(&self) -> Result<Removed, ReadError> {
+        Ok(removed::total(&self.conn)?)
+    }
+
+    /// What was kept of a record besides what [`Record`] says: the whole line, if it is not what QEMU would
+    /// print for stamp, name and data.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn raw(&self, seq: u64) -> Result<Option<String>, ReadError> {
+        let raw = self
+            .conn
+            .prepare_cached("SELECT raw FROM event WHERE seq = ?1")?
+            .query_row([seq.cast_signed()], |row| row.get::<_, Option<String>>(0))
+            .optional()?;
+        Ok(raw.flatten())
     }
 
     /// One record by number.
@@ -362,5 +412,7 @@ fn read_run(row: &Row<'_>) -> rusqlite::Result<Run> {
         attached_us: row.get(8)?,
         detached_us: row.get(9)?,
         ended: row.get(10)?,
+        removed: row.get::<_, i64>(11)?.unsigned_abs(),
+        removed_until_us: row.get(12)?,
     })
 }

@@ -7,6 +7,8 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::entry::{NO_CLOCK, Note};
 
+pub(super) mod retention;
+
 /// `PRAGMA application_id`: the letters `qwtj`. Lets `file` and us tell a journal from any other database.
 pub const APPLICATION_ID: i32 = 0x7177_746A;
 
@@ -23,7 +25,7 @@ const _: () = assert!(FIRST_QEMU_NAME == 64);
 pub(super) type Step = fn() -> String;
 
 /// All steps, the first of which makes an empty file a journal.
-pub(super) const STEPS: &[Step] = &[first_layout, connections, snapshots];
+pub(super) const STEPS: &[Step] = &[first_layout, connections, snapshots, retention::layout];
 
 /// Brings a file from its layout to the last of `steps`, one transaction a step.
 ///

@@ -9,12 +9,15 @@ use rusqlite::{
 
 use super::entry::{Entry, Name, Note};
 use super::places::Places;
+use super::retention::{self, Access, Reason, Retainer};
 use super::schema::FIRST_QEMU_NAME;
 use super::{
-    KeptConnection, Mark, OpenError, OpenedRun, RunEnd, RunId, RunInfo, Settings, Snapshot,
+    KeptConnection, Mark, OpenError, OpenedRun, Run, RunEnd, RunId, RunInfo, Settings, Snapshot,
     connection, open,
 };
-use crate::limits::{NAME_CACHE_MAX_ENTRIES, SAME_START_US, ZONE_RECORDS};
+use crate::limits::{
+    NAME_CACHE_MAX_ENTRIES, PAGE_BYTES, PLACES_QUIET, SAME_START_US, ZONE_RECORDS,
+};
 use crate::time;
 
 /// The only writing connection, and what it remembers between transactions.
@@ -24,6 +27,8 @@ pub(super) struct Store {
     names: HashMap<String, i64>,
     zone: Option<Zone>,
     places: Places,
+    /// Number of the last record that the index by run has.
+    placed: i64,
     /// Connections that were handed over by an earlier process.
     kept: Vec<KeptConnection>,
 }
@@ -32,6 +37,8 @@ pub(super) struct Store {
 pub(super) enum Change<'r> {
     /// Open a run.
     Open(&'r RunInfo),
+    /// Leave out the numbers up to this one: their records are not to be had.
+    Skip { to: i64, reason: Reason },
     /// Append records to a run and perhaps end its attachment.
     Append {
         run: RunId,
@@ -60,6 +67,19 @@ struct Zone {
     block: i64,
     earliest: i64,
     latest: i64,
+    /// Numbers of it that were left out, and are not written down yet.
+    skipped: i64,
+}
+
+impl Zone {
+    fn new(block: i64) -> Self {
+        Self {
+            block,
+            earliest: i64::MAX,
+            latest: i64::MIN,
+            skipped: 0,
+        }
+    }
 }
 
 impl Store {
@@ -77,6 +97,7 @@ impl Store {
             names: HashMap::new(),
             zone: None,
             places: Places::default(),
+            placed: 0,
             kept: Vec::new(),
         };
         store.load(now_us).map_err(sqlite)?;
@@ -117,23 +138,108 @@ impl Store {
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
         self.places.write(&tx, self.last_seq)?;
         tx.commit()?;
+        self.placed = self.last_seq;
         self.places.clear();
         Ok(())
     }
 
-    /// Moves the log into the file as far as readers allow; true if all of it was moved.
-    pub(super) fn checkpoint(&self) -> rusqlite::Result<bool> {
+    /// One step of removing what is no longer to be kept.
+    pub(super) fn retain(
+        &mut self,
+        retainer: &mut Retainer,
+        rows: usize,
+        now_us: i64,
+    ) -> rusqlite::Result<()> {
+        if retainer.begins() {
+            let due = self.is_unplaced_due(retainer, now_us)?;
+            self.settle(if due { 0 } else { PLACES_QUIET })?;
+        }
+        let access = Access {
+            conn: &mut self.conn,
+            places: &self.places,
+            last_seq: self.last_seq,
+            placed: self.placed,
+            now_us,
+        };
+        retainer.step(access, rows)
+    }
+
+    /// Makes a run as another journal had it.
+    pub(super) fn load_run(&mut self, machine: &str, run: &Run) -> rusqlite::Result<RunId> {
+        let tx = self
+            .conn
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let info = RunInfo {
+            machine: machine.to_owned(),
+            uuid: run.uuid.clone(),
+            pid: run.pid,
+            started_us: run.started_us,
+            version: run.version.clone(),
+            package: run.package.clone(),
+            address: run.address.clone(),
+            attached_us: run.attached_us,
+        };
+        let machine = machine_number(&tx, machine)?;
+        let id = RunId(insert_run(&tx, machine, &info)?);
+        if let Some(detached_us) = run.detached_us {
+            let ended = run.ended.clone();
+            end_run(&tx, id, &RunEnd { detached_us, ended })?;
+        }
+        tx.commit()?;
+        Ok(id)
+    }
+
+    /// Runs that were being recorded where they came from are not being recorded here.
+    pub(super) fn end_loaded_runs(&mut self) -> rusqlite::Result<()> {
+        let open: Vec<(RunId, i64)> = open_runs(&self.conn)?;
+        for (run, attached_us) in open {
+            let last = last_record(&self.conn, &self.places, run)?;
+            let detached_us = last.map_or(attached_us, |last| last.received_us);
+            self.conn.execute(
+                "UPDATE run SET detached = ?2, attached = min(attached, ?2) WHERE id = ?1",
+                params![run.0, detached_us],
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Moves the log into the file as far as readers allow.
+    pub(super) fn checkpoint(&self) -> rusqlite::Result<()> {
         self.conn
-            .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
-                let (log, moved): (i64, i64) = (row.get(1)?, row.get(2)?);
-                Ok(log == moved)
-            })
+            .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+    }
+
+    /// Bytes of the log that are not in the file yet; 0 if nobody knows.
+    pub(super) fn log_bytes(&self) -> usize {
+        let pages = self
+            .conn
+            .prepare_cached("PRAGMA wal_checkpoint(NOOP)")
+            .and_then(|mut ask| {
+                ask.query_row([], |row| Ok(row.get::<_, i64>(1)? - row.get::<_, i64>(2)?))
+            });
+        usize::try_from(pages.unwrap_or(0)).unwrap_or(0) * PAGE_BYTES
     }
 
     /// Runs SQL on the writing connection, to bring about failures.
     #[cfg(test)]
     pub(super) fn execute(&self, sql: &str) {
         self.conn.execute_batch(sql).expect("a statement of a test");
+    }
+
+    /// Whether records that the index does not have yet are so old that they are to be removed.
+    fn is_unplaced_due(&self, retainer: &Retainer, now_us: i64) -> rusqlite::Result<bool> {
+        let Some(age_us) = retainer.shortest_age_us() else {
+            return Ok(false);
+        };
+        let oldest: Option<i64> = self
+            .conn
+            .prepare_cached(
+                "SELECT iif(stamp = -1, lag, coalesce(stamp, lag)) FROM event WHERE seq > ?1 \
+                 ORDER BY seq LIMIT 1",
+            )?
+            .query_row([self.placed], |row| row.get(0))
+            .optional()?;
+        Ok(oldest.is_some_and(|oldest| oldest.saturating_add(age_us) <= now_us))
     }
 
     fn transact(&mut self, changes: &[Change<'_>]) -> rusqlite::Result<Vec<Outcome>> {
@@ -158,6 +264,11 @@ impl Store {
                     Change::Keep(snapshot) => {
                         snapshot.write(&tx)?;
                         Outcome::Kept
+                    }
+                    Change::Skip { to, reason } => {
+                        let after = appender.last_seq.unsigned_abs();
+                        appender.skip(*to, *reason)?;
+                        Outcome::Appended { after, last: after }
                     }
                     Change::Append {
                         run,
@@ -191,6 +302,7 @@ impl Store {
         }
         tx.commit()?;
         if settle {
+            self.placed = self.last_seq;
             self.places.clear();
         }
         Ok(outcomes)
@@ -207,6 +319,10 @@ impl Store {
                 .query_row("SELECT coalesce(max(seq), 0) FROM event", [], |row| {
                     row.get(0)
                 })?;
+        retention::mend(&mut self.conn)?;
+        self.placed = self
+            .conn
+            .query_row("SELECT placed FROM journal", [], |row| row.get(0))?;
         self.places = Places::load(&self.conn)?;
         self.zone = self
             .conn
@@ -218,6 +334,7 @@ impl Store {
                         block: row.get(0)?,
                         earliest: row.get(1)?,
                         latest: row.get(2)?,
+                        skipped: 0,
                     })
                 },
             )
@@ -227,11 +344,7 @@ impl Store {
 
     /// A run without an end was being recorded when its recorder was killed.
     fn close_left_open(&mut self, now_us: i64) -> rusqlite::Result<()> {
-        let open: Vec<(RunId, i64)> = self
-            .conn
-            .prepare("SELECT id, attached FROM run WHERE detached IS NULL ORDER BY id")?
-            .query_map([], |row| Ok((RunId(row.get(0)?), row.get(1)?)))?
-            .collect::<rusqlite::Result<_>>()?;
+        let open = open_runs(&self.conn)?;
         let kept: Vec<RunId> = self.kept.iter().map(|kept| kept.run).collect();
         for (run, attached_us) in open.into_iter().filter(|(run, _)| !kept.contains(run)) {
             let last = last_record(&self.conn, &self.places, run)?;
@@ -312,7 +425,7 @@ impl Appender<'_> {
             let (stamp, lag) = entry.clock();
             self.insert
                 .execute(params![seq, run.0, name, stamp, lag, entry.data, entry.raw])?;
-            self.places.add(run.0, seq);
+            self.places.add(run.0, seq, entry.file_bytes());
             *self.last_seq = seq;
         }
         Ok(())
@@ -353,13 +466,37 @@ impl Appender<'_> {
             _ => {
                 self.finish()?;
                 *self.zone = Some(Zone {
-                    block,
                     earliest: time_us,
                     latest: time_us,
+                    ..Zone::new(block)
                 });
             }
         }
         Ok(())
+    }
+
+    /// Leaves numbers out, up to this one. A block that is left out whole has no row.
+    fn skip(&mut self, to: i64, reason: Reason) -> rusqlite::Result<()> {
+        let size = ZONE_RECORDS.cast_signed();
+        let first = *self.last_seq + 1;
+        for block in [first / size, to / size] {
+            let (low, high) = (first.max(block * size), to.min((block + 1) * size - 1));
+            if high - low + 1 < size && self.zone.is_none_or(|zone| zone.block < block) {
+                self.finish()?;
+                *self.zone = Some(Zone::new(block));
+            }
+            if let Some(zone) = self.zone
+                && zone.block == block
+                && *self.last_seq < high
+            {
+                zone.skipped += high - low + 1;
+                // Both ends may lie in one block.
+                *self.last_seq = high;
+            }
+        }
+        *self.last_seq = to;
+        let now_us = time::now_us();
+        retention::note_removal(self.tx, reason, to - first + 1, (first, to), (None, now_us))
     }
 
     /// Writes the block that is growing.
@@ -367,9 +504,17 @@ impl Appender<'_> {
         if let Some(zone) = self.zone {
             self.tx
                 .prepare_cached(
-                    "INSERT OR REPLACE INTO zone(block, earliest, latest) VALUES (?1, ?2, ?3)",
+                    "INSERT INTO zone(block, earliest, latest, removed) VALUES (?1, ?2, ?3, ?4) \
+                     ON CONFLICT(block) DO UPDATE SET earliest = excluded.earliest, \
+                        latest = excluded.latest, removed = removed + excluded.removed",
                 )?
-                .execute(params![zone.block, zone.earliest, zone.latest])?;
+                .execute(params![
+                    zone.block,
+                    zone.earliest,
+                    zone.latest,
+                    zone.skipped
+                ])?;
+            zone.skipped = 0;
         }
         Ok(())
     }
@@ -384,11 +529,7 @@ struct LastRun {
 
 /// Goes on with the machine's last run if it is the same process, else begins one.
 fn open_run(tx: &Transaction<'_>, info: &RunInfo, places: &Places) -> rusqlite::Result<OpenedRun> {
-    tx.prepare_cached("INSERT OR IGNORE INTO machine(name) VALUES (?1)")?
-        .execute([&info.machine])?;
-    let machine: i64 = tx
-        .prepare_cached("SELECT id FROM machine WHERE name = ?1")?
-        .query_row([&info.machine], |row| row.get(0))?;
+    let machine = machine_number(tx, &info.machine)?;
     let last = tx
         .prepare_cached(
             "SELECT id, pid, started, detached FROM run WHERE machine = ?1 ORDER BY id DESC LIMIT 1",
@@ -430,6 +571,20 @@ fn open_run(tx: &Transaction<'_>, info: &RunInfo, places: &Places) -> rusqlite::
         continued: same.is_some(),
         heard_until_us,
     })
+}
+
+fn machine_number(tx: &Transaction<'_>, name: &str) -> rusqlite::Result<i64> {
+    tx.prepare_cached("INSERT OR IGNORE INTO machine(name) VALUES (?1)")?
+        .execute([name])?;
+    tx.prepare_cached("SELECT id FROM machine WHERE name = ?1")?
+        .query_row([name], |row| row.get(0))
+}
+
+/// Runs without an end, and since when they are heard.
+fn open_runs(conn: &Connection) -> rusqlite::Result<Vec<(RunId, i64)>> {
+    conn.prepare("SELECT id, attached FROM run WHERE detached IS NULL ORDER BY id")?
+        .query_map([], |row| Ok((RunId(row.get(0)?), row.get(1)?)))?
+        .collect()
 }
 
 fn insert_run(tx: &Transaction<'_>, machine: i64, info: &RunInfo) -> rusqlite::Result<i64> {

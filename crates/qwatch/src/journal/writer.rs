@@ -1,66 +1,27 @@
-//! The writer thread and the handles to it.
+//! The journal open for writing, and the handles to its writer.
 
+use std::collections::HashMap;
 use std::mem;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use super::lock::WriterLock;
-use super::store::{Change, Outcome, Store};
+use super::queue::{Pending, Work};
+use super::retention::{Retainer, Wants};
+use super::status::StatusFile;
+use super::store::{Outcome, Store};
+use super::worker::{Request, State, Worker};
 use super::{
-    ConnectionId, Entry, KeptConnection, Mark, OpenError, OpenedRun, RunEnd, RunId, RunInfo,
-    Snapshot, WriteError,
+    Entry, Health, KeptConnection, Mark, OpenError, OpenedRun, Retention, RunEnd, RunId, RunInfo,
+    Settings, Snapshot, WriteError,
 };
-use crate::limits::{
-    COMMIT_MAX_BYTES, COMMIT_MAX_ROWS, PLACES_QUIET, QUEUE_ENTRY_BYTES, QUEUE_MAX_BYTES,
-    WAL_MAX_BYTES, WAL_QUIET_BYTES, WRITE_RETRY_MAX, WRITE_RETRY_MIN, WRITER_QUIET,
-};
+use crate::limits::{QUEUE_ENTRY_BYTES, QUEUE_MAX_BYTES, RUN_QUEUE_MAX_BYTES};
 use crate::time;
-
-/// How a journal is written.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct Settings {
-    /// The file never grows beyond so many pages of 8 KiB; at that size writing waits as on a full disk.
-    pub pages_max: Option<u32>,
-    /// Connections of an earlier recorder whose descriptors this process was handed.
-    pub handed_over: Vec<ConnectionId>,
-}
-
-impl Settings {
-    /// Sets [`Settings::pages_max`].
-    #[must_use]
-    pub fn pages_max(mut self, pages: u32) -> Self {
-        self.pages_max = Some(pages);
-        self
-    }
-
-    /// Sets [`Settings::handed_over`].
-    #[must_use]
-    pub fn handed_over(mut self, connections: Vec<ConnectionId>) -> Self {
-        self.handed_over = connections;
-        self
-    }
-}
-
-/// Whether the journal takes records.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Health {
-    /// It does.
-    #[default]
-    Good,
-    /// It does not; the writer keeps what it has and tries again.
-    Failing {
-        /// Since when, microseconds since 1970.
-        since_us: i64,
-        /// What the last try said.
-        error: String,
-    },
-}
 
 /// Records of one run, appended together and in this order.
 #[derive(Clone, Debug)]
@@ -86,6 +47,9 @@ pub struct Journal {
 pub struct Writer {
     requests: mpsc::Sender<Request>,
     room: Arc<Semaphore>,
+    /// Each run's share of the room.
+    shares: Arc<Mutex<HashMap<RunId, Arc<Semaphore>>>>,
+    wants: Wants,
     position: watch::Receiver<u64>,
     health: watch::Receiver<Health>,
 }
@@ -109,15 +73,19 @@ impl Journal {
         let lock = WriterLock::take(path)?;
         let mut store = Store::open(path, settings, time::now_us())?;
         let kept = store.take_kept();
-        let (requests, queue) = mpsc::channel();
+        let (requests, received) = mpsc::channel();
+        let wants = Wants::default();
         let (position_tx, position) = watch::channel(store.last_seq());
         let (health_tx, health) = watch::channel(Health::Good);
         let worker = Worker {
+            status: StatusFile::new(path, store.last_seq(), kept.len()),
             store,
-            queue,
+            requests: received,
             position: position_tx,
             health: health_tx,
-            log_bytes: 0,
+            retainer: Retainer::new(settings.retention.clone(), wants.clone(), Instant::now()),
+            before_commit: settings.before_commit.clone(),
+            state: State::new(kept.iter().map(|kept| kept.run.number()).collect()),
             _lock: lock,
         };
         let thread = thread::Builder::new()
@@ -131,6 +99,8 @@ impl Journal {
             writer: Writer {
                 requests,
                 room: Arc::new(Semaphore::new(QUEUE_MAX_BYTES)),
+                shares: Arc::default(),
+                wants,
                 position,
                 health,
             },
@@ -200,13 +170,13 @@ impl Writer {
     /// # Errors
     /// When the journal is closed.
     pub async fn open_run(&self, info: RunInfo) -> Result<OpenedRun, WriteError> {
-        let permit = self.room_for(QUEUE_ENTRY_BYTES).await?;
+        let room = vec![acquire(&self.room, QUEUE_ENTRY_BYTES, QUEUE_MAX_BYTES).await?];
         let (reply, opened) = oneshot::channel();
         self.send(Request::Change(Pending {
             work: Work::Open(info),
             reply,
             bytes: QUEUE_ENTRY_BYTES,
-            _room: permit,
+            _room: room,
         }))?;
         match opened.await {
             Ok(Ok(Outcome::Opened(run))) => Ok(run),
@@ -234,7 +204,12 @@ impl Writer {
         mark: Option<Mark>,
     ) -> Result<Receipt, WriteError> {
         let bytes = batch.entries.iter().map(Entry::cost_bytes).sum::<usize>() + QUEUE_ENTRY_BYTES;
-        let room = self.room_for(bytes).await?;
+        let share = self.share_of(&batch);
+        // Its own share first: who floods waits here, and takes nobody's room meanwhile.
+        let room = vec![
+            acquire(&share, bytes, RUN_QUEUE_MAX_BYTES).await?,
+            acquire(&self.room, bytes, QUEUE_MAX_BYTES).await?,
+        ];
         let (reply, done) = oneshot::channel();
         self.send(Request::Change(Pending {
             work: Work::Append(batch, mark),
@@ -251,7 +226,7 @@ impl Writer {
     /// When the journal is closed.
     pub async fn keep(&self, snapshot: Snapshot) -> Result<(), WriteError> {
         let bytes = snapshot.cost_bytes();
-        let room = self.room_for(bytes).await?;
+        let room = vec![acquire(&self.room, bytes, QUEUE_MAX_BYTES).await?];
         let (reply, done) = oneshot::channel();
         self.send(Request::Change(Pending {
             work: Work::Keep(snapshot),
@@ -278,12 +253,26 @@ impl Writer {
         answered.await.map_err(|_| WriteError::Closed)
     }
 
-    async fn room_for(&self, bytes: usize) -> Result<OwnedSemaphorePermit, WriteError> {
-        let permits = u32::try_from(bytes.min(QUEUE_MAX_BYTES)).unwrap_or(u32::MAX);
-        Arc::clone(&self.room)
-            .acquire_many_owned(permits)
-            .await
-            .map_err(|_| WriteError::Closed)
+    /// Whether the journal would have this machine tell its state anew: what is to be removed soon is what
+    /// its state is told from. Said once; said again if no `state` record comes of it.
+    pub fn wants_state(&self, run: RunId) -> bool {
+        self.wants.take(run)
+    }
+
+    /// Changes what is kept, from the next look at it on.
+    pub fn set_retention(&self, retention: Retention) {
+        // A thread that has ended keeps nothing and removes nothing.
+        let _ = self.requests.send(Request::Retention(retention));
+    }
+
+    /// The run's share of the queue; a run that ends needs none after that.
+    fn share_of(&self, batch: &Batch) -> Arc<Semaphore> {
+        let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = || Arc::new(Semaphore::new(RUN_QUEUE_MAX_BYTES));
+        if batch.end.is_some() {
+            return shares.remove(&batch.run).unwrap_or_else(made);
+        }
+        Arc::clone(shares.entry(batch.run).or_insert_with(made))
     }
 
     fn send(&self, request: Request) -> Result<(), WriteError> {
@@ -295,6 +284,18 @@ impl Writer {
     fn execute(&self, sql: &'static str) {
         self.send(Request::Execute(sql)).expect("a writer");
     }
+}
+
+async fn acquire(
+    room: &Arc<Semaphore>,
+    bytes: usize,
+    most: usize,
+) -> Result<OwnedSemaphorePermit, WriteError> {
+    let permits = u32::try_from(bytes.min(most)).unwrap_or(u32::MAX);
+    Arc::clone(room)
+        .acquire_many_owned(permits)
+        .await
+        .map_err(|_| WriteError::Closed)
 }
 
 impl Receipt {
@@ -313,232 +314,6 @@ impl Receipt {
 
 const _: () =
     assert!(QUEUE_MAX_BYTES <= u32::MAX as usize && QUEUE_MAX_BYTES <= Semaphore::MAX_PERMITS);
-
-enum Request {
-    Change(Pending),
-    Close(oneshot::Sender<Result<(), WriteError>>),
-    Ping(oneshot::Sender<()>),
-    #[cfg(test)]
-    Execute(&'static str),
-}
-
-/// Queued work; its room in the queue is free again when this is dropped.
-struct Pending {
-    work: Work,
-    reply: oneshot::Sender<Result<Outcome, WriteError>>,
-    bytes: usize,
-    _room: OwnedSemaphorePermit,
-}
-
-enum Work {
-    Open(RunInfo),
-    Keep(Snapshot),
-    Append(Batch, Option<Mark>),
-}
-
-impl Pending {
-    fn change(&self) -> Change<'_> {
-        match &self.work {
-            Work::Open(info) => Change::Open(info),
-            Work::Keep(snapshot) => Change::Keep(snapshot),
-            Work::Append(batch, mark) => Change::Append {
-                run: batch.run,
-                entries: &batch.entries,
-                end: batch.end.as_ref(),
-                mark: mark.as_ref(),
-            },
-        }
-    }
-
-    fn rows(&self) -> usize {
-        match &self.work {
-            Work::Open(_) | Work::Keep(_) => 1,
-            Work::Append(batch, _) => batch.entries.len(),
-        }
-    }
-}
-
-/// The writer thread.
-struct Worker {
-    store: Store,
-    queue: mpsc::Receiver<Request>,
-    position: watch::Sender<u64>,
-    health: watch::Sender<Health>,
-    /// About how much was written to the log since it was last moved into the file.
-    log_bytes: usize,
-    // Dropped after the store: fields go in order.
-    _lock: WriterLock,
-}
-
-/// What the queue held.
-#[derive(Default)]
-struct Taken {
-    pending: Vec<Pending>,
-    rows: usize,
-    bytes: usize,
-    close: Option<oneshot::Sender<Result<(), WriteError>>>,
-}
-
-impl Worker {
-    fn work(mut self) {
-        loop {
-            let mut taken = self.wait();
-            let result = self.commit_until_done(&mut taken);
-            if let Some(reply) = taken.close {
-                let tidied = self.store.settle(0).and_then(|()| self.store.checkpoint());
-                if let Err(error) = tidied {
-                    tracing::warn!(%error, "the journal's log stays for the next opening");
-                }
-                let _ = reply.send(result);
-                return;
-            }
-            self.checkpoint_if(WAL_MAX_BYTES);
-        }
-    }
-
-    /// Waits for work and takes all there is, up to the limits of a transaction.
-    fn wait(&mut self) -> Taken {
-        let mut taken = Taken::default();
-        let first = loop {
-            match self.queue.recv_timeout(WRITER_QUIET) {
-                Ok(request) => break request,
-                Err(RecvTimeoutError::Timeout) => self.tidy(),
-                Err(RecvTimeoutError::Disconnected) => break Request::Close(oneshot::channel().0),
-            }
-        };
-        self.take(first, &mut taken);
-        while taken.close.is_none()
-            && taken.rows < COMMIT_MAX_ROWS
-            && taken.bytes < COMMIT_MAX_BYTES
-        {
-            let Ok(request) = self.queue.try_recv() else {
-                break;
-            };
-            self.take(request, &mut taken);
-        }
-        taken
-    }
-
-    fn take(&mut self, request: Request, taken: &mut Taken) {
-        match request {
-            Request::Change(pending) => {
-                taken.rows += pending.rows();
-                taken.bytes += pending.bytes;
-                taken.pending.push(pending);
-            }
-            Request::Close(reply) => taken.close = Some(reply),
-            // Whoever asked may have given up.
-            Request::Ping(reply) => drop(reply.send(())),
-            #[cfg(test)]
-            Request::Execute(sql) => self.store.execute(sql),
-        }
-    }
-
-    /// Commits; while the disk refuses, keeps everything and tries again, unless asked to close.
-    fn commit_until_done(&mut self, taken: &mut Taken) -> Result<(), WriteError> {
-        let mut pause = WRITE_RETRY_MIN;
-        loop {
-            let Err(error) = self.commit(taken) else {
-                self.publish_health(None);
-                return Ok(());
-            };
-            self.publish_health(Some(&error));
-            if taken.close.is_some() {
-                let lost = WriteError::Lost(error.to_string());
-                for pending in mem::take(&mut taken.pending) {
-                    let _ = pending.reply.send(Err(lost.clone()));
-                }
-                return Err(lost);
-            }
-            self.pause(pause, taken);
-            pause = (pause * 2).min(WRITE_RETRY_MAX);
-        }
-    }
-
-    /// Waits before the next try, taking what comes meanwhile: its room bounds it. A wish to close ends it.
-    fn pause(&mut self, length: Duration, taken: &mut Taken) {
-        let until = Instant::now() + length;
-        while taken.close.is_none() {
-            let left = until.saturating_duration_since(Instant::now());
-            match self.queue.recv_timeout(left) {
-                Ok(request) => self.take(request, taken),
-                Err(RecvTimeoutError::Timeout) => return,
-                Err(RecvTimeoutError::Disconnected) => taken.close = Some(oneshot::channel().0),
-            }
-        }
-    }
-
-    fn commit(&mut self, taken: &mut Taken) -> rusqlite::Result<()> {
-        if taken.pending.is_empty() {
-            return Ok(());
-        }
-        let before = self.store.last_seq();
-        let changes: Vec<Change<'_>> = taken.pending.iter().map(Pending::change).collect();
-        let outcomes = self.store.commit(&changes)?;
-        assert_eq!(
-            outcomes.len(),
-            taken.pending.len(),
-            "one outcome for each change"
-        );
-        let last = self.store.last_seq();
-        assert!(last >= before, "numbers only grow");
-        // Committed: now, and only now, anyone may see it.
-        self.position
-            .send_if_modified(|seq| mem::replace(seq, last) != last);
-        for (pending, outcome) in taken.pending.drain(..).zip(outcomes) {
-            self.log_bytes += pending.bytes;
-            let _ = pending.reply.send(Ok(outcome));
-        }
-        Ok(())
-    }
-
-    fn publish_health(&self, error: Option<&rusqlite::Error>) {
-        self.health.send_if_modified(|health| match (error, &mut *health) {
-            (None, Health::Good) => false,
-            (None, Health::Failing { since_us, .. }) => {
-                let seconds = (time::now_us() - *since_us) / 1_000_000;
-                tracing::warn!(seconds, "the journal can be written again");
-                *health = Health::Good;
-                true
-            }
-            (Some(error), Health::Good) => {
-                tracing::error!(%error, "the journal cannot be written; trying on, records wait");
-                *health = Health::Failing {
-                    since_us: time::now_us(),
-                    error: error.to_string(),
-                };
-                true
-            }
-            (Some(new), Health::Failing { error, .. }) => {
-                let new = new.to_string();
-                mem::replace(error, new.clone()) != new
-            }
-        });
-    }
-
-    /// What can wait for a quiet moment.
-    fn tidy(&mut self) {
-        if let Err(error) = self.store.settle(PLACES_QUIET) {
-            tracing::debug!(%error, "the index by run stays behind");
-        }
-        self.checkpoint_if(WAL_QUIET_BYTES);
-    }
-
-    fn checkpoint_if(&mut self, above: usize) {
-        if self.log_bytes < above {
-            return;
-        }
-        match self.store.checkpoint() {
-            Ok(true) => self.log_bytes = 0,
-            // A reader holds an old state; what was moved need not be moved again.
-            Ok(false) => self.log_bytes = WAL_QUIET_BYTES,
-            Err(error) => {
-                tracing::debug!(%error, "no checkpoint");
-                self.log_bytes = WAL_QUIET_BYTES;
-            }
-        }
-    }
-}
 
 #[cfg(test)]
 mod tests {
@@ -670,16 +445,25 @@ mod tests {
             .iter()
             .map(Entry::cost_bytes)
             .sum::<usize>();
-        let mut queued = 1;
-        loop {
-            tokio::select! {
-                biased;
-                receipt = writer.append(batch(run, 5000)) => { receipt.expect("room"); queued += 1; }
-                () = std::future::ready(()) => break,
+        let full = async |run: RunId| {
+            let mut queued = 0;
+            loop {
+                tokio::select! {
+                    biased;
+                    receipt = writer.append(batch(run, 5000)) => { receipt.expect("room"); queued += 1; }
+                    () = std::future::ready(()) => return queued * per_batch,
+                }
+            }
+        };
+        let share = full(run).await + per_batch;
+        assert!(share <= RUN_QUEUE_MAX_BYTES && share + 2 * per_batch > RUN_QUEUE_MAX_BYTES);
+        let mut all = share;
+        for other in 1000.. {
+            match full(RunId::of(other)).await {
+                0 => break,
+                bytes => all += bytes,
             }
         }
-        assert!(
-            queued * per_batch <= QUEUE_MAX_BYTES && (queued + 2) * per_batch > QUEUE_MAX_BYTES
-        );
+        assert!(all <= QUEUE_MAX_BYTES && all + 2 * per_batch > QUEUE_MAX_BYTES);
     }
 }

@@ -12,6 +12,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::{Exit, Failure, Ui};
 use crate::attach::{Control, RecordError, Recorder, RecorderSettings};
+use crate::journal::Writer;
 use crate::service::{Inherited, Manager};
 
 use settings::{settings, summary};
@@ -52,7 +53,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ADDRESS|GLOB")]
     monitor: Vec<String>,
 
-    /// Read settings from this file, TOML; its keys are journal, listen and monitor
+    /// Read settings from this file, TOML; its keys are journal, listen, monitor and retention
     ///
     /// Options add to the lists in the file; --journal goes before its journal. A relative journal in the
     /// file is relative to the file.
@@ -95,6 +96,7 @@ async fn record(
     let recorder = Recorder::under(manager.clone(), inherited, settings).await?;
     let vitals = Vitals::of(&recorder, &journal);
     let control = recorder.control();
+    let writer = recorder.journal().writer();
     let (stop, stopped) = watch::channel(false);
     let mut recording = tokio::spawn(recorder.run(stopped));
     tracing::info!("{summary}");
@@ -112,7 +114,7 @@ async fn record(
         match heard {
             Heard::Reload => {
                 manager.reloading();
-                reload(args, &journal, &control).await;
+                reload(args, &journal, &control, &writer).await;
                 manager.ready(&vitals.text());
             }
             Heard::Stop => {
@@ -128,7 +130,7 @@ async fn record(
 }
 
 /// Reads the settings again. Whatever is wrong with them is said, and the old ones stay.
-async fn reload(args: &Args, journal: &Path, control: &Control) {
+async fn reload(args: &Args, journal: &Path, control: &Control, writer: &Writer) {
     let settings = match settings(args) {
         Ok(settings) => settings,
         Err(failure) => {
@@ -140,6 +142,7 @@ async fn reload(args: &Args, journal: &Path, control: &Control) {
         let journal = settings.journal.display();
         tracing::warn!("the journal {journal} is written from the next start on");
     }
+    writer.set_retention(settings.retention);
     match control.change(settings.listen, settings.monitors).await {
         Ok(changes) => {
             for source in &changes.removed {

@@ -49,6 +49,7 @@ pub(super) fn settings(args: &Args) -> Result<RecorderSettings, Failure> {
             .unwrap_or_else(config::default_journal),
         listen,
         monitors,
+        retention: file.retention.policy().map_err(Failure::usage)?,
     })
 }
 
