@@ -5,6 +5,7 @@ pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod emulate;
+pub mod exchange;
 pub mod filter;
 pub mod journal;
 pub mod limits;

@@ -17,6 +17,8 @@ pub(crate) enum Exit {
     Failure = 1,
     /// An option, an expression or a file from the user is malformed.
     Usage = 2,
+    /// It was done, and the recorder cannot write its journal.
+    Unwell = 3,
     /// The time-out passed first; the number is that of timeout(1).
     TimedOut = 124,
 }

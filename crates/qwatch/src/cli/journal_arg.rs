@@ -38,12 +38,25 @@ impl JournalArg {
 
 impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
-        Self::new(error)
+        let failure = Self::new(&error);
+        match error {
+            _ if error.is_damage() => failure.hint(SALVAGE),
+            OpenError::Foreign(_) => failure.hint(WAS_A_JOURNAL),
+            _ => failure,
+        }
     }
 }
 
 impl From<crate::journal::ReadError> for Failure {
     fn from(error: crate::journal::ReadError) -> Self {
-        Self::new(error)
+        let failure = Self::new(&error);
+        match error.is_damage() {
+            true => failure.hint(CHECK).hint(SALVAGE),
+            false => failure,
+        }
     }
 }
+
+const CHECK: &str = "qwatch journal check says what else is damaged";
+const SALVAGE: &str = "qwatch journal salvage OLD NEW copies what can be read into a new journal";
+const WAS_A_JOURNAL: &str = "if it was one, its first page is damaged: qwatch journal salvage OLD NEW copies what can be read";

@@ -23,10 +23,12 @@ mod events;
 mod execute;
 mod failure;
 mod history;
+mod journal;
 mod journal_arg;
 mod man;
 mod monitor;
 mod record;
+mod recorder_word;
 mod status;
 mod top;
 mod wait;
@@ -38,8 +40,10 @@ pub(crate) use failure::{Exit, Failure};
 /// The exit codes of every command, for `qwatch --help` and the manual pages.
 const EXIT_CODES: &str = "  0    done; wait: the event was seen
   1    failed: no such monitor, the monitor is gone, QEMU refused the command;
-       decode --strict and check: something is not in the vocabulary
+       decode --strict and check: something is not in the vocabulary;
+       journal check: something is damaged; journal salvage: something is lost
   2    wrong usage: an option, an expression or a configuration file is malformed
+  3    status: the recorder cannot write its journal (full disk, read-only, I/O error)
   124  the time-out passed first
 A reader that leaves early (qwatch decode | head) is no failure: exit code 0.
 ";
@@ -70,6 +74,7 @@ enum Command {
     History(history::Args),
     Status(status::Args),
     Why(why::Args),
+    Journal(journal::Args),
     Top(top::Args),
     Adopt(adopt::Args),
     Decode(decode::Args),
@@ -91,6 +96,7 @@ impl Command {
             Self::History(args) => history::run(args, ui),
             Self::Status(args) => status::run(args, ui),
             Self::Why(args) => why::run(args, ui),
+            Self::Journal(args) => journal::run(args, ui),
             Self::Top(args) => top::run(args, ui),
             Self::Adopt(args) => adopt::run(args, ui),
             Self::Decode(args) => decode::run(args, ui),

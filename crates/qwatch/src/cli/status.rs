@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use super::journal_arg::JournalArg;
-use super::{Exit, Failure, Ui};
+use super::{Exit, Failure, Ui, recorder_word};
 use crate::filter::{Case, Globs};
 use crate::journal::{Machine, Reader, is_being_written};
 use crate::machine::{Certainty, Job, RunState, State};
@@ -18,7 +18,8 @@ use crate::{states, time};
 ///
 /// A question mark behind the state means that nobody listens to the machine now: the state is the last one
 /// known. One behind the cause means that it is likely and not certain; `qwatch why MACHINE` has the whole
-/// story. With --json, one object a machine.
+/// story. With --json, one object a machine. Exit code 3 if the recorder cannot write its
+/// journal; why and since when is told on standard error.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// Only these machines: names or globs, comma-separated or repeated; `!GLOB` leaves out
@@ -55,10 +56,7 @@ pub(crate) fn run(args: &Args, ui: Ui) -> Result<Exit, Failure> {
         }
     }
     out.flush().map_err(WriteError)?;
-    if !recorded {
-        ui.note("no recorder is writing this journal now; this is what was known last");
-    }
-    Ok(Exit::Success)
+    Ok(recorder_word::tell(&args.journal.path(), ui))
 }
 
 /// One machine; the names are those of `--json`, a promise to programs.

@@ -32,7 +32,7 @@ struct Stamp {
 }
 
 /// The record as one line, without the line end.
-pub(super) fn line(record: &Record) -> String {
+pub(crate) fn line(record: &Record) -> String {
     let line = Line {
         seq: record.seq,
         machine: &record.machine,

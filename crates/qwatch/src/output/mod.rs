@@ -19,7 +19,7 @@ mod words;
 pub(crate) use gone::{is_reader_gone, reader_gone};
 pub use human::Palette;
 pub(crate) use human::{Lines, Shown, paint};
-pub(crate) use json::pretty;
+pub(crate) use json::{line as json_line, pretty};
 pub use members::Members;
 pub use summary::summary;
 pub(crate) use words::bytes;
