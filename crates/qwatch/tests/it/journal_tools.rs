@@ -656,7 +656,7 @@ async fn an_older_layout_is_brought_up_with_its_tallies() {
                 "DROP VIEW removals; DROP VIEW runs; DROP VIEW machines; DROP TABLE tally; DROP TABLE removal; \
                  DROP INDEX run_live; ALTER TABLE zone DROP COLUMN removed; ALTER TABLE journal DROP COLUMN thinned; \
                  ALTER TABLE journal DROP COLUMN removing_above; ALTER TABLE journal DROP COLUMN removing_last; \
-                 CREATE VIEW runs AS SELECT 1; CREATE VIEW machines AS SELECT 1; PRAGMA user_version = 2",
+                 CREATE VIEW runs AS SELECT 1; CREATE VIEW machines AS SELECT 1; PRAGMA user_version = 3",
             )
         })
         .expect("an older layout");
