@@ -237,7 +237,8 @@ async fn one_process_is_one_run_and_an_end_without_a_word_is_noted() {
         .await
         .expect("a run");
     assert!(again.continued && again.run == opened.run);
-    assert_eq!(again.heard_until_us, Some(NOON_US + 500_000));
+    // What happened after the last event may still have been in the socket.
+    assert_eq!(again.heard_until_us, Some(NOON_US));
     let end = RunEnd {
         detached_us: NOON_US + 9,
         ended: Some("shut down".to_owned()),
