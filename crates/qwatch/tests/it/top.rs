@@ -36,6 +36,13 @@ fn machines_are_followed_and_keys_lead_through_them() {
         "{shown}"
     );
 
+    screen.press("Home");
+    screen.press("Enter");
+    screen.wait_for("why", |shown| {
+        shown.contains("web is paused") && shown.contains("How it came")
+    });
+    screen.press("Escape");
+    screen.wait_for("the overview", |shown| shown.contains("MACHINE"));
     screen.press("a");
     db.tell("set-clock seconds=7");
     screen.wait_for("the other's event", |shown| shown.contains("offset +7 s"));

@@ -6,6 +6,7 @@ use crate::filter::{Case, Globs};
 use crate::limits::TOP_EVENTS_MAX;
 use crate::machine::State;
 use crate::record::{Origin, Record};
+use crate::states::Known;
 
 /// All that is shown, and where the user is in it.
 #[derive(Debug, Default)]
@@ -24,6 +25,8 @@ pub(super) struct App {
     pub(super) sort: Sort,
     /// Show the events of all machines, not only of the chosen one.
     pub(super) all_events: bool,
+    /// Why the chosen machine is in its state, while that is shown.
+    pub(super) why: String,
     /// Lines the page of text is scrolled down.
     pub(super) scroll: usize,
     filter: Filter,
@@ -51,6 +54,8 @@ pub(super) struct Row {
     pub(super) last_us: i64,
     pub(super) gaps: u64,
     activity: Activity,
+    /// Number of the last record that is in the state already.
+    folded: u64,
 }
 
 /// How many events came within the last minute, by the second.
@@ -134,8 +139,25 @@ impl Sort {
 }
 
 impl Row {
+    /// A machine as the journal has it.
+    pub(super) fn of(known: Known, gaps: u64) -> Self {
+        let last = known.state.last_event();
+        Self {
+            folded: known.seq,
+            qemu: known.state.qemu().version.clone(),
+            last: last.map(|mark| mark.name.clone()),
+            last_us: last.map_or(0, |mark| mark.time_us),
+            gaps,
+            activity: Activity::default(),
+            state: known.state,
+        }
+    }
+
     /// Takes the next record of the machine.
-    pub(super) fn take(&mut self, record: &Record) {
+    fn take(&mut self, record: &Record) {
+        if record.seq.is_some_and(|seq| seq <= self.folded) {
+            return;
+        }
         self.state.apply(record);
         if record.origin == Origin::Qemu {
             self.activity.add(record.received_us);

@@ -1,5 +1,6 @@
 //! What comes to `qwatch top`: records, keys, signals, each from a thread of its own.
 
+use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::mpsc::SyncSender;
@@ -13,6 +14,7 @@ use crate::cli::Failure;
 use crate::journal::{Direction, Follower, Query, Reader, is_being_written};
 use crate::limits::{TOP_BATCH_RECORDS, TOP_FRAME_MAX};
 use crate::record::Record;
+use crate::states;
 
 /// Something that has come.
 pub(super) enum Update {
@@ -34,18 +36,17 @@ const RECENT_RECORDS: usize = 500;
 /// Puts what the journal has into the picture; gives the number of the last record taken in.
 pub(super) fn load(app: &mut App, reader: &Reader) -> Result<u64, Failure> {
     let position = reader.last_seq()?;
+    let mut gaps: HashMap<String, u64> = HashMap::new();
+    for gap in reader.gaps()? {
+        *gaps.entry(gap.record.machine).or_default() += 1;
+    }
     for machine in reader.machines()? {
-        let name = machine.name.as_str();
-        let mut row = Row::default();
-        let this = |candidate: &str| candidate == name;
-        for record in reader.records(&Query::default().machines(&this))? {
-            let record = record?;
-            if record.seq.is_some_and(|seq| seq > position) {
-                break;
-            }
-            row.take(&record);
-        }
-        app.add_machine(machine.name.clone(), row);
+        let Some(known) = states::load(reader, &machine, None)? else {
+            continue;
+        };
+        // What is newer than the position comes again, and changes nothing.
+        let row = Row::of(known, gaps.get(&machine.name).copied().unwrap_or(0));
+        app.add_machine(machine.name, row);
     }
     let newest = Query::default().direction(Direction::NewestFirst);
     let mut recent = Vec::new();

@@ -12,14 +12,16 @@ use std::io::{self, IsTerminal};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use jiff::tz::TimeZone;
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::Event;
 
-use self::app::App;
+use self::app::{App, Screen};
 use self::feed::Update;
 use self::view::Look;
 use super::journal_arg::JournalArg;
-use super::{Exit, Failure, Ui};
+use super::{Exit, Failure, Ui, why};
+use crate::journal::Reader;
 use crate::limits::{TOP_FRAME_MAX, TOP_FRAME_MIN, TOP_UPDATES_MAX};
 use crate::output::Palette;
 use crate::time;
@@ -59,7 +61,12 @@ pub(crate) fn run(args: &Args, ui: Ui) -> Result<Exit, Failure> {
     // Puts the terminal back in order in a panic, too.
     let mut terminal = ratatui::try_init()
         .map_err(|error| Failure::new(format!("cannot use this terminal: {error}")))?;
-    let ended = show(&mut app, &look, &mut terminal, &inbox);
+    let explainer = Explainer {
+        reader: args.journal.reader()?,
+        zone: look.zone.clone(),
+        asked: None,
+    };
+    let ended = show(&mut app, &look, &mut terminal, explainer, &inbox);
     ratatui::restore();
     ended.map(|()| Exit::Success)
 }
@@ -69,18 +76,21 @@ fn show(
     app: &mut App,
     look: &Look,
     terminal: &mut DefaultTerminal,
+    mut explainer: Explainer,
     inbox: &Receiver<Update>,
 ) -> Result<(), Failure> {
     let screen = |error: io::Error| Failure::new(format!("cannot draw: {error}"));
     loop {
         app.now_us = time::now_us();
         app.settle();
+        let size = terminal.size().map_err(screen)?;
+        explainer.explain(app, usize::from(size.width))?;
         let mut furthest = 0;
         terminal
             .draw(|frame| furthest = view::draw(app, look, frame))
             .map_err(screen)?;
         app.scroll = app.scroll.min(furthest);
-        let page = usize::from(terminal.size().map_err(screen)?.height).saturating_sub(3);
+        let page = usize::from(size.height).saturating_sub(3);
         let drawn = Instant::now();
         // Nothing for a second, or something and a tenth of a second: a storm makes no more pictures.
         let mut wait = TOP_FRAME_MAX;
@@ -113,6 +123,33 @@ fn show(
                 Some(Update::Quit) => return Ok(()),
             }
         }
+    }
+}
+
+/// Answers why a machine is in its state, from the journal.
+struct Explainer {
+    reader: Reader,
+    zone: TimeZone,
+    /// What was asked last, and when.
+    asked: Option<(String, Instant)>,
+}
+
+impl Explainer {
+    /// Keeps the answer fresh while it is shown: asked anew once a second, storm or not.
+    fn explain(&mut self, app: &mut App, columns: usize) -> Result<(), Failure> {
+        let chosen = app.chosen().filter(|_| app.screen == Screen::Machine);
+        let Some(name) = chosen.map(|(name, _)| name.to_owned()) else {
+            self.asked = None;
+            return Ok(());
+        };
+        let fresh =
+            |(asked, at): &(String, Instant)| *asked == name && at.elapsed() < TOP_FRAME_MAX;
+        if self.asked.as_ref().is_some_and(fresh) {
+            return Ok(());
+        }
+        app.why = why::answer(&self.reader, &name, &self.zone, columns, app.recorded)?;
+        self.asked = Some((name, Instant::now()));
+        Ok(())
     }
 }
 

@@ -10,26 +10,10 @@ use crate::output::pretty;
 use crate::record::Record;
 use crate::time;
 
-/// All about the chosen machine.
-pub(super) fn machine(app: &App, look: &Look) -> Text<'static> {
-    let Some((name, row)) = app.chosen() else {
-        return Text::from("No machine.");
-    };
-    let mut lines = vec![title(name), Line::default()];
-    let state = row.state.run_state();
-    let detail = row
-        .state
-        .detail()
-        .map_or(String::new(), |detail| format!(": {detail}"));
-    let since = row
-        .state
-        .since_us()
-        .map_or("unknown".to_owned(), |us| time::human(us, &look.zone));
-    lines.push(member("state", &format!("{}{detail}", state.word())));
-    lines.push(member("since", &since));
-    lines.push(member("QEMU", &row.qemu));
-    lines.push(member("gaps", &row.gaps.to_string()));
-    Text::from(lines)
+/// Why the chosen machine is in its state: what `qwatch why` says.
+pub(super) fn machine(app: &App) -> Text<'static> {
+    let lines = app.why.lines().map(|line| Line::from(line.to_owned()));
+    Text::from(lines.collect::<Vec<_>>())
 }
 
 /// All about the chosen event: what it means, its data, where it stands.

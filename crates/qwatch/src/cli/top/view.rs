@@ -41,7 +41,7 @@ pub(super) fn draw(app: &App, look: &Look, frame: &mut Frame<'_>) -> usize {
             overview(app, look, frame, body);
             return 0;
         }
-        Screen::Machine => text::machine(app, look),
+        Screen::Machine => text::machine(app),
         Screen::Event => text::event(app, look),
         Screen::Help => text::help(),
     };

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 use super::condition::{Conditions, Verdict};
 use super::{Args, Waited};
 use crate::cli::{Failure, Ui};
-use crate::journal::{Follower, Query, Reader, is_being_written};
+use crate::journal::{Follower, Query, is_being_written};
 use crate::machine::{Mark, State};
 use crate::record::Record;
+use crate::states;
 
 /// How long to wait for word of the journal at a time.
 const LOOK: Duration = Duration::from_secs(60);
@@ -30,6 +31,7 @@ pub(super) fn wait(
         follower: &follower,
         state: State::default(),
         position: 0,
+        folded: 0,
         after: args.after,
     };
     waiting.note_what_is_odd(args, ui)?;
@@ -57,6 +59,8 @@ struct Waiting<'w> {
     state: State,
     /// The last record that was looked at.
     position: u64,
+    /// The last record that is in the state from the beginning.
+    folded: u64,
     /// Only what a record after this one says is news.
     after: Option<u64>,
 }
@@ -84,7 +88,13 @@ impl Waiting<'_> {
         if !self.conditions.need_state() {
             return Ok(None);
         }
-        self.state = fold(reader, self.machine, end)?;
+        let machines = reader.machines()?;
+        if let Some(machine) = machines.iter().find(|known| known.name == self.machine)
+            && let Some(known) = states::load(reader, machine, None)?
+        {
+            self.state = known.state;
+            self.folded = known.seq;
+        }
         match self.judge()? {
             Some(mark) => Ok(self.record_of(&mark)?.map(Waited::Already)),
             None => Ok(None),
@@ -102,7 +112,7 @@ impl Waiting<'_> {
             if self.conditions.is_met_by(&record) {
                 return Ok(Some(Waited::Seen(record)));
             }
-            if self.conditions.need_state() {
+            if self.conditions.need_state() && record.seq.is_none_or(|seq| seq > self.folded) {
                 self.state.apply(&record);
                 if self.judge()?.is_some() {
                     return Ok(Some(Waited::Seen(record)));
@@ -160,18 +170,4 @@ impl Waiting<'_> {
         }
         Ok(())
     }
-}
-
-/// The state of a machine after this record of the journal.
-fn fold(reader: &Reader, machine: &str, until: u64) -> Result<State, Failure> {
-    let this = |name: &str| name == machine;
-    let mut state = State::default();
-    for record in reader.records(&Query::default().machines(&this))? {
-        let record = record?;
-        if record.seq.is_some_and(|seq| seq > until) {
-            break;
-        }
-        state.apply(&record);
-    }
-    Ok(state)
 }

@@ -2,6 +2,8 @@
 
 use std::io::{self, BufWriter, IsTerminal, Write};
 
+use jiff::tz::TimeZone;
+
 use super::journal_arg::JournalArg;
 use super::{Exit, Failure, Ui, events};
 use crate::journal::{Machine, Reader, is_being_written};
@@ -102,6 +104,32 @@ pub(crate) fn run(args: &Args, ui: Ui) -> Result<Exit, Failure> {
     Ok(Exit::Success)
 }
 
+/// The answer as plain text of so many columns, for a machine of the journal as it is now.
+pub(crate) fn answer(
+    reader: &Reader,
+    name: &str,
+    zone: &TimeZone,
+    columns: usize,
+    recorded: bool,
+) -> Result<String, Failure> {
+    let machine = find(reader, name)?;
+    let Some(known) = states::load(reader, &machine, None)? else {
+        return Ok(String::new());
+    };
+    let question = Question {
+        machine: &machine,
+        known: &known,
+        at_us: None,
+        now_us: time::now_us(),
+        recorded,
+    };
+    let columns = columns.clamp(WIDTH_MIN, page::WIDTH);
+    Ok(page::Page::new(&Palette::default(), zone, columns).write(&question))
+}
+
+/// A page has at least so many columns; narrower terminals break its lines.
+const WIDTH_MIN: usize = 40;
+
 /// Columns of the terminal, where they are fewer than a page has.
 fn width() -> usize {
     let size = rustix::termios::tcgetwinsize(io::stdout());
@@ -109,7 +137,7 @@ fn width() -> usize {
     if columns == 0 {
         page::WIDTH
     } else {
-        columns.clamp(40, page::WIDTH)
+        columns.clamp(WIDTH_MIN, page::WIDTH)
     }
 }
 
