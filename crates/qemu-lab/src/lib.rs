@@ -78,8 +78,8 @@
 //! ```
 //!
 //! Without `VERSION=` the program is asked. What some recipes want beyond `qemu-system-x86_64`:
-//! those of [`Board::Pseries`] a `qemu-system-ppc64` in the same folder, those of SPICE a QEMU
-//! built with it, those of SASL its plugins and `saslpasswd2` (in the same folder or the `PATH`),
+//! those of [`Board::Pseries`] and [`Board::S390`] a `qemu-system-ppc64` or `qemu-system-s390x` in
+//! the same folder, those of SPICE a QEMU built with it, those of SASL its plugins and `saslpasswd2` (in the same folder or the `PATH`),
 //! those with a [`Kernel`] the Linux of `scripts/setup linux`. Nothing needs root or KVM.
 //!
 //! # How
@@ -116,6 +116,6 @@ pub use lab::{QemuLab, QemuLabBuilder};
 pub use linux::Kernel;
 pub use machine::Machine;
 pub use monitor::LabEvent;
-pub use qemu::{Board, Qemu};
+pub use qemu::{Board, KERNEL_FILE, Qemu};
 pub use qtest::Qtest;
 pub use recipes::Recipe;

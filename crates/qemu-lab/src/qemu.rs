@@ -31,6 +31,9 @@ const QTEST_SOCKET: &str = "qtest.sock";
 /// Stands for [`Machine::port`] in arguments.
 const PORT_PLACEHOLDER: &str = "{port}";
 
+/// What a machine of [`Board::S390`] starts, in its folder.
+pub const KERNEL_FILE: &str = "kernel.img";
+
 /// What kind of machine.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Board {
@@ -41,6 +44,9 @@ pub enum Board {
     Q35,
     /// QEMU's `pseries` of the ppc64 target.
     Pseries,
+    /// QEMU's `s390-ccw-virtio` of the s390x target. It starts the file [`KERNEL_FILE`], which has
+    /// to be made with [`Qemu::files`].
+    S390,
 }
 
 impl Board {
@@ -49,6 +55,7 @@ impl Board {
             Board::Pc => "pc",
             Board::Q35 => "q35",
             Board::Pseries => "pseries",
+            Board::S390 => "s390-ccw-virtio",
         }
     }
 }
@@ -217,6 +224,7 @@ impl Qemu {
     fn firmware(&self, folder: &Path) -> Result<Vec<String>, LabError> {
         match self.linux {
             Some(kernel) => linux::prepare(kernel, folder),
+            None if self.board == Board::S390 => Ok(strings(&["-kernel", KERNEL_FILE])),
             None => {
                 write_halt_rom(folder).map_err(LabError::io("write the ROM"))?;
                 Ok(strings(&["-bios", "halt.rom"]))
@@ -229,6 +237,7 @@ impl Qemu {
             // It may have any name.
             Board::Pc | Board::Q35 => self.binary.path.clone(),
             Board::Pseries => self.binary.path.with_file_name("qemu-system-ppc64"),
+            Board::S390 => self.binary.path.with_file_name("qemu-system-s390x"),
         }
     }
 

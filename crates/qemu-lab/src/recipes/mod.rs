@@ -23,6 +23,7 @@ mod power;
 mod pseries;
 mod quorum;
 mod run_state;
+mod s390x;
 mod spice;
 mod virtio;
 mod vnc;
@@ -196,6 +197,7 @@ pub fn all() -> impl Iterator<Item = &'static Recipe> {
         watchdog::RECIPES,
         devices::RECIPES,
         pseries::RECIPES,
+        s390x::RECIPES,
         virtio::RECIPES,
         connections::RECIPES,
         vnc::RECIPES,

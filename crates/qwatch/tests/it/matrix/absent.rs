@@ -18,7 +18,6 @@ const IMPOSSIBLE: &[(EventKind, &str)] = &[
         EventKind::RdmaGidStatusChanged,
         "needs an RDMA device of the host",
     ),
-    (EventKind::SclpCpiInfoAvailable, "s390x only"),
     (
         EventKind::VfioMigration,
         "needs a device of the host with VFIO",
