@@ -1,6 +1,10 @@
-//! Somebody is at the other end of a network card, or no longer.
+//! Somebody is at the other end of a device, or no longer.
 
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::{
+    io::{self, Read, Write},
+    os::unix::net::{UnixListener, UnixStream},
+    thread,
+};
 
 use serde_json::json;
 
@@ -41,7 +45,37 @@ pub(super) const RECIPES: &[Recipe] = &[
         ],
     )
     .since(10, 0),
+    // A helper that may reserve disks for QEMU. That it is lost, QEMU notices only when a guest
+    // reserves a real SCSI disk.
+    Recipe::new(
+        "PR_MANAGER_STATUS_CHANGED",
+        &[],
+        help_with_reservations,
+        &["PR_MANAGER_STATUS_CHANGED id=pr0 connected=true"],
+    ),
 ];
+
+/// Adds QEMU's side of a helper and is the helper: both send what they can do, which is nothing,
+/// and QEMU answers the command only then.
+fn help_with_reservations(machine: &mut Machine) -> Result<(), LabError> {
+    const ABILITIES: [u8; 4] = [0; 4];
+    let path = machine.folder().join("helper.sock");
+    let socket =
+        UnixListener::bind(&path).map_err(LabError::io(format!("listen at {}", path.display())))?;
+    let helper = thread::spawn(move || -> io::Result<UnixStream> {
+        let (mut stream, _) = socket.accept()?;
+        stream.write_all(&ABILITIES)?;
+        stream.read_exact(&mut [0; ABILITIES.len()])?;
+        Ok(stream)
+    });
+    let manager = json!({ "qom-type": "pr-manager-helper", "id": "pr0", "path": "helper.sock" });
+    machine.execute("object-add", manager)?;
+    let connection = helper
+        .join()
+        .map_err(|_| LabError::Unexpected("the helper panicked".to_owned()))?;
+    let _open = connection.map_err(LabError::io("help QEMU with reservations"))?;
+    machine.event("PR_MANAGER_STATUS_CHANGED").map(drop)
+}
 
 /// Adds a card whose other side is a process: here the lab. QEMU answers the second command only
 /// when it has talked to that process.

@@ -1,6 +1,6 @@
 //! Migration into a program that throws everything away, or keeps it for another machine.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Recipe;
 use crate::{LabError, Machine};
@@ -66,6 +66,24 @@ pub(super) const RECIPES: &[Recipe] = &[
             "MIGRATION status=completed",
         ],
     ),
+    // Two machines in step, until somebody says that one of them is lost. Whether the reason is
+    // that request or an error depends on what the machines tell each other at that moment. With
+    // QEMU 10.0 the migration ends before they are in step.
+    Recipe::new(
+        "COLO_EXIT",
+        &[],
+        |machine| lose_step(machine, &["x-colo"]),
+        &["MIGRATION status=colo", "RESUME", "COLO_EXIT mode=primary"],
+    )
+    .before(10, 0),
+    // Newer ones want the way back to be there beforehand, with which older ones fail.
+    Recipe::new(
+        "COLO_EXIT.return-path",
+        &[],
+        |machine| lose_step(machine, &["x-colo", "return-path"]),
+        &["MIGRATION status=colo", "RESUME", "COLO_EXIT mode=primary"],
+    )
+    .since(11, 1),
 ];
 
 pub(super) fn migrate(machine: &mut Machine, uri: &str) -> Result<(), LabError> {
@@ -73,11 +91,31 @@ pub(super) fn migrate(machine: &mut Machine, uri: &str) -> Result<(), LabError> 
     machine.execute("migrate", json!({ "uri": uri })).map(drop)
 }
 
+/// Has another machine follow this one step by step, then says that it is lost.
+fn lose_step(machine: &mut Machine, capabilities: &[&str]) -> Result<(), LabError> {
+    let mut second = machine.another().args(["-incoming", "defer"]).start()?;
+    let address = format!("unix:{}", second.folder().join("in.sock").display());
+    switch_on(&mut second, capabilities)?;
+    second.execute("migrate-incoming", json!({ "uri": address }))?;
+    switch_on(machine, capabilities)?;
+    migrate(machine, &address)?;
+    machine.event_where("MIGRATION", |data| data["status"] == "colo")?;
+    // Both run now. A QEMU that is told earlier may fail, as it is not ready for it.
+    machine.event("RESUME")?;
+    machine.run("x-colo-lost-heartbeat")?;
+    machine.event("COLO_EXIT").map(drop)
+}
+
 /// Without this capability a migration is silent.
 fn announce(machine: &mut Machine) -> Result<(), LabError> {
-    let events = json!({ "capabilities": [{ "capability": "events", "state": true }] });
+    switch_on(machine, &["events"])
+}
+
+fn switch_on(machine: &mut Machine, capabilities: &[&str]) -> Result<(), LabError> {
+    let on = |capability: &&str| json!({ "capability": capability, "state": true });
+    let list: Vec<Value> = capabilities.iter().map(on).collect();
     machine
-        .execute("migrate-set-capabilities", events)
+        .execute("migrate-set-capabilities", json!({ "capabilities": list }))
         .map(drop)
 }
 
