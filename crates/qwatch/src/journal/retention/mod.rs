@@ -3,7 +3,7 @@
 //! One round looks through the time map (`zone`) for blocks that hold something due, gathers what goes of
 //! them, takes it out of the index by run, and deletes it. Each step is a transaction of its own, small
 //! enough that a commit that comes meanwhile waits a few milliseconds; between steps the writer looks at
-//! its queue. The file does not shrink: its free pages are used again (`docs/decisions/0005`).
+//! its queue. The file does not shrink: its free pages are used again (`docs/decisions/0007`).
 //!
 //! What stays although it is due:
 //!
