@@ -68,6 +68,11 @@ pub(crate) fn run(args: &Args, ui: Ui) -> Result<Exit, Failure> {
     if !args.follow {
         let reader = args.journal.reader()?;
         history.make_room(&reader)?;
+        if args.last.is_none()
+            && let Some(removed) = history.removed(&reader)?
+        {
+            ui.note(&removed);
+        }
         history.skip_to_last(&reader, args.last)?;
         history.print_new(&reader)?;
         return Ok(Exit::Success);
@@ -103,6 +108,36 @@ impl History {
         let wanted = names.filter(|name| self.filter.matches_machine(name));
         self.printer.expect_machines(wanted);
         Ok(())
+    }
+
+    /// Records that might have been printed and were removed are not to be taken for silence.
+    fn removed(&self, reader: &Reader) -> Result<Option<String>, Failure> {
+        let removed = reader.removed()?;
+        let asked_for = |until_us: i64| self.filter.since_us().is_none_or(|us| us <= until_us);
+        if removed.through <= self.position || !removed.until_us.is_some_and(asked_for) {
+            return Ok(None);
+        }
+        let machines = reader.machines()?;
+        let all = machines
+            .iter()
+            .all(|m| self.filter.matches_machine(&m.name));
+        let runs = machines
+            .iter()
+            .filter(|machine| self.filter.matches_machine(&machine.name))
+            .flat_map(|machine| &machine.runs);
+        let (records, until_us) = match all {
+            true => (removed.records, removed.until_us),
+            false => runs.fold((0, None), |(sum, until), run| {
+                (sum + run.removed, until.max(run.removed_until_us))
+            }),
+        };
+        let Some(until_us) = until_us.filter(|&until_us| asked_for(until_us)) else {
+            return Ok(None);
+        };
+        let until = time::human(until_us, &time::zone(false));
+        Ok(Some(format!(
+            "{records} records up to {until} are not there any more: see qwatch journal info, view removals"
+        )))
     }
 
     /// Moves the position to before the last `count` records that pass.

@@ -13,6 +13,7 @@ use qwatch::record::Record;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
+use crate::command::run;
 use crate::support::{append, event, run_info};
 
 const DAY_US: i64 = 86_400_000_000;
@@ -194,6 +195,17 @@ async fn what_is_too_old_goes_and_the_rest_is_as_before() {
     let told: String =
         world.sql("SELECT reason || ' ' || events || ' ' || first || ' ' || last FROM removals");
     assert_eq!(told, "age 3000 1 3000");
+    let history = |args: &[&str]| {
+        let journal = world.path.to_str().expect("UTF-8");
+        run(&[&["history", "--journal", journal], args].concat()).err
+    };
+    assert!(history(&[]).contains("3000 records up to "), "no silence");
+    assert!(history(&["-m", "db"]).contains("1000 records up to "));
+    assert_eq!(
+        history(&["--since", "2d"]),
+        "",
+        "nothing of that was removed"
+    );
     // Numbers go on, also in a journal that has lost its first blocks.
     let journal = world.open(for_days(90));
     let web = run_of(&journal, "web", 3).await;
