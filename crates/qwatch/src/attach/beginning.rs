@@ -190,6 +190,8 @@ impl<'s> Beginning<'s> {
         };
         let gap = notes::missed(opened, info, how);
         let gap = gap.map(|missed| notes::gap(&missed, info.attached_us));
-        gap.into_iter().chain([notes::attached(info)]).collect()
+        gap.into_iter()
+            .chain([notes::attached(info, how)])
+            .collect()
     }
 }

@@ -11,7 +11,7 @@ use crate::limits::{GARBAGE_TEXT_MAX_BYTES, START_GRACE_US};
 use crate::time;
 
 /// `attached`: from here on the machine is heard.
-pub(super) fn attached(info: &RunInfo) -> Entry {
+pub(super) fn attached(info: &RunInfo, how: Circumstances) -> Entry {
     let data = json!({
         "version": info.version,
         "package": info.package,
@@ -19,6 +19,7 @@ pub(super) fn attached(info: &RunInfo) -> Entry {
         "started": info.started_us.map(time::rfc3339),
         "uuid": info.uuid,
         "address": info.address,
+        "dialled_in": how.dialled_in,
     });
     Entry::note(Note::Attached, data.to_string(), info.attached_us)
 }

@@ -75,7 +75,8 @@ impl State {
         );
         if let Some(turn) = self.turn.take_if(|turn| turn.effect == Effect::Stop) {
             let length = fact.mark.time_us.saturating_sub(turn.time_us());
-            if (0..=MOMENT_US).contains(&length) {
+            // Where the stop was missed, nobody knows how long it lasted.
+            if turn.what.is("STOP") && (0..=MOMENT_US).contains(&length) {
                 fact = fact.with("moment", "true");
             }
             self.paused = self.paused.saturating_add(1);

@@ -124,7 +124,7 @@ impl Disks {
                 continue;
             }
             let disk = self.disk(names);
-            disk.file = of_node("file").map(clipped);
+            disk.file = of_node("file").map(|file| clipped(&plain_file(file)));
             disk.io_status = text(block, "io-status").map(clipped);
             disk.tray_open = truth(block, "tray_open").or(disk.tray_open);
         }
@@ -173,6 +173,17 @@ impl Disks {
         learn(&mut disk.node, names.node);
         disk
     }
+}
+
+/// The file below the layers that QEMU writes out as `json:{…}`, where there is one.
+fn plain_file(file: &str) -> String {
+    fn below(value: &Value) -> Option<&str> {
+        text(value, "filename").or_else(|| value.as_object()?.values().find_map(below))
+    }
+    let layers = file.strip_prefix("json:");
+    let layers = layers.and_then(|json| serde_json::from_str::<Value>(json).ok());
+    let found = layers.as_ref().and_then(below);
+    found.unwrap_or(file).to_owned()
 }
 
 impl Names<'_> {

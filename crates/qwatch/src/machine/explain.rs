@@ -1,5 +1,7 @@
 //! From facts to causes: the rules applied to a state.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use super::fact::{Fact, Mark, Unheard};
@@ -8,6 +10,7 @@ use super::rules::{self, Rule, RuleId};
 use super::run::{Effect, Pause, RunState, Turn};
 use super::{Disk, State};
 use crate::limits::{CHAIN_MAX, HIDING_WINDOW_US, MERGE_WINDOW_US};
+use crate::output::escape::visible;
 use crate::time::human_duration_us;
 
 /// How sure an explanation is.
@@ -97,6 +100,9 @@ impl State {
             let told = self.panic.iter().flat_map(|panic| &panic.told);
             cause.remarks.extend(told.cloned());
         }
+        if turn.effect == Effect::End {
+            cause.remarks.extend(what_is_left(&turn.what));
+        }
         if cause.unheard.is_none() && cause.certainty == Certainty::Unknown {
             let from_us = turn.time_us().saturating_sub(HIDING_WINDOW_US);
             let last = self.unheard.last().filter(|gap| gap.until_us >= from_us);
@@ -145,9 +151,9 @@ impl State {
                 _ => None,
             };
             if let Some(id) = id {
-                let error = migration.error.iter().cloned();
+                let error = migration.error.as_deref().map(visible);
                 let mut cause = certain(id, &migration.since);
-                cause.remarks.extend(error);
+                cause.remarks.extend(error.map(Cow::into_owned));
                 found.push(cause);
             }
         }
@@ -278,6 +284,13 @@ impl State {
         ))
     }
 
+    /// A monitor for commands: the one the recorder holds only if no other is known; `None` if none is.
+    pub fn monitor(&self) -> Option<&str> {
+        let own = Some(self.qemu.address.as_str());
+        let own = own.filter(|address| !address.is_empty() && !self.qemu.dialled_in);
+        self.qemu.free_monitor.as_deref().or(own)
+    }
+
     /// What to do about a cause: words, and the exact command if there is one.
     pub fn steps(&self, machine: &str, cause: &Cause) -> Vec<(String, Option<String>)> {
         let subject = cause.subject.as_deref().unwrap_or_default();
@@ -287,11 +300,7 @@ impl State {
         let fill = |template: &str, quote: bool| {
             let mut text = template.to_owned();
             let blanks = [
-                (
-                    "{monitor}",
-                    Some(self.qemu.address.as_str()).filter(|a| !a.is_empty()),
-                    "MONITOR",
-                ),
+                ("{monitor}", self.monitor(), "MONITOR"),
                 ("{machine}", Some(machine), "MACHINE"),
                 ("{job}", cause.subject.as_deref(), "JOB"),
                 ("{device}", cause.subject.as_deref(), "DEVICE"),
@@ -318,6 +327,27 @@ impl State {
         })
         .collect()
     }
+}
+
+/// What the recorder found of the process, in words.
+fn what_is_left(detached: &Fact) -> Vec<String> {
+    let found = |member: &str| detached.member(&format!("evidence.{member}")).map(visible);
+    let mut words = Vec::new();
+    if let Some(signal) = found("signal") {
+        words.push(format!("The process was ended by {signal}."));
+    }
+    if let Some(code) = found("exit_code") {
+        words.push(format!("The process ended with exit code {code}."));
+    }
+    if let (Some(count), Some(group)) = (found("oom_kill"), found("group")) {
+        words.push(format!(
+            "The kernel killed for want of memory in its control group {group}: {count}."
+        ));
+    }
+    if let Some(line) = found("kernel") {
+        words.push(format!("The kernel's log: {line}"));
+    }
+    words
 }
 
 /// A word for a shell.
@@ -505,7 +535,8 @@ fn job_finding(job: &Job) -> Option<Cause> {
     chain.push(job.since.clone());
     chain.dedup();
     let mut cause = Cause::new(id, certainty, chain).about(&job.id);
-    cause.remarks.extend(job.error.clone());
+    let error = job.error.as_deref().map(visible);
+    cause.remarks.extend(error.map(Cow::into_owned));
     cause.unheard = job.unheard.clone();
     Some(cause)
 }

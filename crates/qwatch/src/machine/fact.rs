@@ -129,6 +129,11 @@ impl Fact {
         let value = match value {
             Value::String(text) => clipped(text),
             Value::Bool(_) | Value::Number(_) => value.to_string(),
+            // Of several the first.
+            Value::Array(values) => match values.first() {
+                Some(Value::String(text)) => clipped(text),
+                _ => return,
+            },
             _ => return,
         };
         self.members.push((clipped(name), value));

@@ -104,6 +104,11 @@ pub struct Qemu {
     pub version: String,
     /// Where it is or was heard; "" if not known.
     pub address: String,
+    /// It dialled the recorder: the address is the recorder's, no monitor of QEMU's.
+    pub dialled_in: bool,
+    /// A monitor it listens at, and that nobody held when it was asked last. Whether it speaks QMP is not
+    /// known.
+    pub free_monitor: Option<String>,
     /// Its number as a process.
     pub pid: Option<u64>,
     /// When it was attached to last.

@@ -57,6 +57,8 @@ impl State {
             run: record.run,
             version: text("version"),
             address: text("address"),
+            dialled_in: queries::truth(&data, "dialled_in").unwrap_or(false),
+            free_monitor: self.qemu.free_monitor.take(),
             pid,
             attached: Mark::of(record),
         };
@@ -111,6 +113,9 @@ impl State {
         self.screens.found(&data, &mark);
         Migration::found(&mut self.migration, &data, &mark);
         self.devices.found(&data, &mark);
+        if let Some(chardevs) = data.get("query-chardev") {
+            self.qemu.free_monitor = free_monitor(chardevs);
+        }
         self.memory.found(&data);
     }
 
@@ -173,6 +178,17 @@ fn fact_of(record: &Record, data: &Value, status: &str) -> Fact {
         }
     }
     fact
+}
+
+/// The first monitor made by `-qmp` or `-monitor` that listens at an absolute path and has no client.
+fn free_monitor(chardevs: &Value) -> Option<String> {
+    queries::items(chardevs).find_map(|chardev| {
+        let label = queries::text(chardev, "label")?;
+        let name = queries::text(chardev, "filename")?;
+        let (path, options) = name.strip_prefix("disconnected:unix:")?.split_once(',')?;
+        let is_free = label.starts_with("compat_monitor") && options.starts_with("server");
+        (is_free && path.starts_with('/')).then(|| clipped(&format!("unix:{path}")))
+    })
 }
 
 fn data_of(record: &Record) -> Value {

@@ -9,9 +9,16 @@ mod disk;
 mod emulate;
 mod emulator;
 mod faults;
+// Events of any shape are made up in one place; here a part of that is enough.
+#[expect(dead_code)]
+#[path = "../../../qmp-events/tests/it/generate.rs"]
+mod generate;
 mod help;
 mod journal;
 mod journal_tools;
+#[expect(dead_code)]
+#[path = "../../../qmp-events/tests/it/json.rs"]
+mod json;
 mod matrix;
 mod packaging;
 mod peers;
@@ -28,3 +35,4 @@ mod support;
 mod top;
 mod wait;
 mod watch;
+mod why;

@@ -175,9 +175,7 @@ impl<'p> Page<'p> {
             ));
         }
         if with_monitor && question.is_heard() {
-            let text = "The recorder holds that monitor. A QMP socket serves one client at a time: give another \
-                of the machine's monitors in its place.";
-            self.paragraph(text, 2);
+            self.paragraph(monitor_words(question), 2);
         }
     }
 
@@ -347,6 +345,22 @@ fn state_words(state: RunState, waits_for: Option<&str>) -> &str {
         (RunState::ShutDown, _) => "shut down",
         (RunState::Unknown, _) => "in an unknown state",
         (state, _) => state.word(),
+    }
+}
+
+/// Why that monitor, or which.
+fn monitor_words(question: &Question<'_>) -> &'static str {
+    let state = &question.known.state;
+    match (state.monitor(), &state.qemu().free_monitor) {
+        (Some(_), Some(_)) => "Nobody held that monitor when QEMU was asked last.",
+        (Some(_), None) => {
+            "The recorder holds that monitor. A QMP socket serves one client at a time: give another of the \
+             machine's monitors in its place."
+        }
+        (None, _) => {
+            "MONITOR stands for a monitor of the machine that nobody holds. QEMU dialled the recorder, whose \
+             connection serves nobody else."
+        }
     }
 }
 
