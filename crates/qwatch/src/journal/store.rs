@@ -347,22 +347,10 @@ impl Store {
         let open = open_runs(&self.conn)?;
         let kept: Vec<RunId> = self.kept.iter().map(|kept| kept.run).collect();
         for (run, attached_us) in open.into_iter().filter(|(run, _)| !kept.contains(run)) {
-            let last = last_record(&self.conn, &self.places, run)?;
-            match last {
+            match last_record(&self.conn, &self.places, run)? {
                 // Opened, and killed before the first record: nothing was read off the socket.
-                None => self.forget_run(run)?,
-                Some(last) if last.is_detached => {
-                    let end = RunEnd {
-                        detached_us: last.received_us,
-                        ended: None,
-                    };
-                    self.commit(&[Change::Append {
-                        run,
-                        entries: &[],
-                        end: Some(&end),
-                        mark: None,
-                    }])?;
-                }
+                None => self.end_silently(run, attached_us)?,
+                Some(last) if last.is_detached => self.end_silently(run, last.received_us)?,
                 Some(_) => self.close_run(run, attached_us, now_us)?,
             }
         }
@@ -388,14 +376,20 @@ impl Store {
         Ok(())
     }
 
-    fn forget_run(&mut self, run: RunId) -> rusqlite::Result<()> {
-        let tx = self.conn.transaction()?;
-        tx.execute("DELETE FROM run WHERE id = ?1", [run.0])?;
-        tx.execute(
-            "DELETE FROM machine WHERE NOT EXISTS (SELECT 1 FROM run WHERE run.machine = machine.id)",
-            [],
-        )?;
-        tx.commit()
+    /// Nothing was heard since the last goodbye. (The number of a run is never given again: whoever reads
+    /// the journal meanwhile remembers whose it is.)
+    fn end_silently(&mut self, run: RunId, detached_us: i64) -> rusqlite::Result<()> {
+        let end = RunEnd {
+            detached_us,
+            ended: None,
+        };
+        self.commit(&[Change::Append {
+            run,
+            entries: &[],
+            end: Some(&end),
+            mark: None,
+        }])?;
+        Ok(())
     }
 }
 
@@ -545,6 +539,8 @@ fn open_run(tx: &Transaction<'_>, info: &RunInfo, places: &Places) -> rusqlite::
         .optional()?;
     let heard_until_us = match &last {
         None => None,
+        // It was opened and never heard.
+        Some(run) if last_seq_of(tx, places, RunId(run.id))?.is_none() => None,
         Some(run) => match run.detached_us {
             Some(us) => Some(us),
             None => heard_until(tx, places, RunId(run.id))?,
