@@ -14,7 +14,7 @@ use super::notes::{self, Circumstances};
 use super::process::Process;
 use super::session::{Attachment, Ended, Origin, sleep_until_some};
 use super::tail::Identity;
-use crate::journal::{Connected, ConnectionId, Entry, OpenedRun, RunInfo};
+use crate::journal::{Connected, ConnectionId, Entry, Memory, OpenedRun, RunInfo};
 use crate::limits::HANDSHAKE_HOLD;
 use crate::time;
 
@@ -151,7 +151,7 @@ impl<'s> Beginning<'s> {
             greeting: greeting.to_json(),
             oob: false,
             dialled_in: self.origin.dialled_in,
-            memory: self.line.tail.memory().clone(),
+            memory: Memory::default(),
         };
         let mut attachment = Attachment::of(self.id, self.line, opened.run, lease, self.shared);
         attachment.begin = Some(Box::new(connected));

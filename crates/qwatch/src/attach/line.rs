@@ -8,14 +8,29 @@ use std::os::fd::AsFd;
 use qmp_client::{CloseReason, Socket};
 use tokio::time::Instant;
 
-use super::tail::{Now, Portion, Tail};
+use super::tail::{Now, Portion, Tail, in_journal};
+use crate::journal::KeptConnection;
 use crate::limits::PEEK_WINDOW_MAX_BYTES;
 use crate::time;
 
+/// What is asked of a socket. Nothing waits.
+pub(super) trait Wire {
+    /// The time.
+    fn now(&self) -> Now;
+    /// [`Socket::peek`].
+    fn peek(&self, window: &mut [u8], known: usize) -> io::Result<usize>;
+    /// [`Socket::look`].
+    fn look(&self, window: &mut [u8]) -> io::Result<usize>;
+    /// [`Socket::consume`].
+    fn consume(&self, place: &mut [u8]) -> io::Result<()>;
+    /// [`Socket::send`].
+    fn send(&self, bytes: &[u8]) -> io::Result<usize>;
+}
+
 /// One connection.
 #[derive(Debug)]
-pub(super) struct Line {
-    pub(super) socket: Socket,
+pub(super) struct Line<W = Socket> {
+    pub(super) socket: W,
     pub(super) tail: Tail,
     /// What is to be sent.
     outbox: Vec<u8>,
@@ -53,8 +68,54 @@ pub(super) fn now() -> Now {
     }
 }
 
+impl Wire for Socket {
+    fn now(&self) -> Now {
+        now()
+    }
+
+    fn peek(&self, window: &mut [u8], known: usize) -> io::Result<usize> {
+        Socket::peek(self, window, known)
+    }
+
+    fn look(&self, window: &mut [u8]) -> io::Result<usize> {
+        Socket::look(self, window)
+    }
+
+    fn consume(&self, place: &mut [u8]) -> io::Result<()> {
+        Socket::consume(self, place)
+    }
+
+    fn send(&self, bytes: &[u8]) -> io::Result<usize> {
+        Socket::send(self, bytes)
+    }
+}
+
+/// Lends the place where heads of sockets are looked at.
+fn with_window<T>(look: impl FnOnce(&mut [u8]) -> T) -> T {
+    WINDOW.with_borrow_mut(|window| look(window))
+}
+
 impl Line {
-    pub(super) fn new(socket: Socket, tail: Tail) -> Self {
+    /// Waits for something to look at; true if the other side has closed. Cancel safe.
+    pub(super) async fn readable(&self) -> bool {
+        // An error is that of a runtime about to end.
+        self.socket.readable().await.unwrap_or(true)
+    }
+
+    /// Waits until more can be sent. Cancel safe.
+    pub(super) async fn writable(&self) {
+        // The next attempt to send tells the error.
+        let _ = self.socket.writable().await;
+    }
+
+    /// How many bytes wait in the socket.
+    pub(super) fn waiting_bytes(&self) -> u64 {
+        rustix::io::ioctl_fionread(self.socket.as_fd()).unwrap_or(0)
+    }
+}
+
+impl<W: Wire> Line<W> {
+    pub(super) fn new(socket: W, tail: Tail) -> Self {
         Self {
             socket,
             tail,
@@ -66,21 +127,29 @@ impl Line {
         }
     }
 
-    /// Waits for something to look at; true if the other side has closed. Cancel safe.
-    pub(super) async fn readable(&self) -> bool {
-        // An error is that of a runtime about to end.
-        self.socket.readable().await.unwrap_or(true)
+    /// The conversation from where the journal has it; what it has is consumed.
+    pub(super) fn resume(
+        socket: W,
+        known: &KeptConnection,
+        first_id: u64,
+        was_letting_go: bool,
+    ) -> Self {
+        let connected = &known.connected;
+        let done = with_window(|window| {
+            let seen = socket.look(window).unwrap_or(0);
+            let done = in_journal(&window[..seen], known.chunk, connected.id);
+            socket.consume(&mut window[..done]).map(|()| done)
+        });
+        match done {
+            Ok(bytes) => tracing::debug!(bytes, "were committed and not consumed"),
+            Err(error) => tracing::error!("bytes that were seen cannot be read: {error}"),
+        }
+        Self::new(socket, Tail::resume(connected, first_id, was_letting_go))
     }
 
     /// Whether looking may show anything new.
     pub(super) fn wants_to_read(&self) -> bool {
         !self.is_at_end && !self.is_full && self.tail.wants_more()
-    }
-
-    /// Waits until more can be sent. Cancel safe.
-    pub(super) async fn writable(&self) {
-        // The next attempt to send tells the error.
-        let _ = self.socket.writable().await;
     }
 
     pub(super) fn wants_to_write(&self) -> bool {
@@ -97,16 +166,11 @@ impl Line {
         self.is_full
     }
 
-    /// How many bytes wait in the socket.
-    pub(super) fn waiting_bytes(&self) -> u64 {
-        rustix::io::ioctl_fionread(self.socket.as_fd()).unwrap_or(0)
-    }
-
     /// Takes in what there is, consumes what may be consumed, sends what is to be sent; gives what is to be
     /// committed next.
     pub(super) fn turn(&mut self, look: Look) -> Option<Portion> {
-        let now = now();
-        let portion = Self::with_window(|window| {
+        let now = self.socket.now();
+        let portion = with_window(|window| {
             self.consume(window);
             let seen = self.look(look, window, now)?;
             let consumed = self.consume_seen(window, seen);
@@ -116,20 +180,25 @@ impl Line {
         portion
     }
 
-    /// Lends the place where heads of sockets are looked at.
-    pub(super) fn with_window<T>(look: impl FnOnce(&mut [u8]) -> T) -> T {
-        WINDOW.with_borrow_mut(|window| look(window))
-    }
-
     /// Tells the time.
     pub(super) fn handle_timeout(&mut self) -> Option<Portion> {
-        self.tail.handle_timeout(now());
+        self.tail.handle_timeout(self.socket.now());
         self.turn(Look::Again)
+    }
+
+    /// What was under way is committed: consumes it; gives what is to be committed next.
+    pub(super) fn committed(&mut self) -> Option<Portion> {
+        self.tail.committed();
+        if self.tail.has_waiting() {
+            return self.turn(Look::Again);
+        }
+        self.settle();
+        None
     }
 
     /// Consumes what may be consumed, and looks at nothing new.
     pub(super) fn settle(&mut self) {
-        Self::with_window(|window| self.consume(window));
+        with_window(|window| self.consume(window));
     }
 
     /// Sends what the socket takes.

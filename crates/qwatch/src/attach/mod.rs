@@ -35,6 +35,8 @@ mod names;
 mod notes;
 mod process;
 mod session;
+#[cfg(test)]
+mod simulation;
 mod sources;
 mod tail;
 

@@ -3,7 +3,7 @@
 use std::os::fd::AsFd;
 use std::pin::Pin;
 
-use qmp_client::{CloseReason, ConnectErrorKind, Greeting, Socket};
+use qmp_client::{CloseReason, ConnectErrorKind, Socket};
 use qmp_protocol::{ClientSession, SessionOptions};
 use tokio::time::{Instant, sleep_until};
 
@@ -14,10 +14,8 @@ use super::line::{Line, Look, now};
 use super::names::Lease;
 use super::notes;
 use super::process::Process;
-use super::tail::{Portion, Tail, in_journal};
-use crate::journal::{
-    Batch, Connected, ConnectionId, Entry, KeptConnection, Mark, RunEnd, RunId, WriteError,
-};
+use super::tail::{Portion, Tail};
+use crate::journal::{Batch, Connected, ConnectionId, Entry, Mark, RunEnd, RunId, WriteError};
 use crate::limits::{PATIENCE_LOOK, PATIENCE_MIN_BYTES};
 use crate::time;
 
@@ -73,7 +71,7 @@ pub(super) async fn go_on(mut kept: Kept, origin: Origin, shared: &Shared) -> En
     };
     match (known, lease) {
         (Some(known), Some(lease)) => {
-            let line = resume(socket, &known);
+            let line = Line::resume(socket, &known, first_id(), drained_since_s.is_some());
             let mut attachment = Attachment::of(id, line, known.run, lease, shared);
             attachment.process = known
                 .info
@@ -105,7 +103,7 @@ pub(super) async fn give_up(mut kept: Kept, shared: &Shared) {
     let (Some(known), Some(lease), Ok(socket)) = (known, lease, kept.into_socket()) else {
         return shared.manager.forget(&name);
     };
-    let line = resume(socket, &known);
+    let line = Line::resume(socket, &known, first_id(), drained_since_s.is_some());
     let mut attachment = Attachment::of(id, line, known.run, lease, shared);
     attachment.drained_since_s = drained_since_s;
     attachment.stopped().await;
@@ -114,24 +112,6 @@ pub(super) async fn give_up(mut kept: Kept, shared: &Shared) {
 /// Above all ids that an earlier recorder used: it counted on from the time of its own start.
 fn first_id() -> u64 {
     time::now_us().unsigned_abs()
-}
-
-/// The conversation from where the journal has it; what it has is consumed.
-fn resume(socket: Socket, known: &KeptConnection) -> Line {
-    let connected = &known.connected;
-    let done = Line::with_window(|window| {
-        let seen = socket.look(window).unwrap_or(0);
-        let done = in_journal(&window[..seen], known.chunk, connected.id);
-        socket.consume(&mut window[..done]).map(|()| done)
-    });
-    match done {
-        Ok(bytes) => tracing::debug!(bytes, "were committed and not consumed"),
-        Err(error) => tracing::error!("bytes that were seen cannot be read: {error}"),
-    }
-    let greeting = Greeting::read(&connected.greeting).unwrap_or_default();
-    let memory = connected.memory.clone();
-    let tail = Tail::resume(connected.id, greeting, connected.oob, first_id(), memory);
-    Line::new(socket, tail)
 }
 
 /// A commit under way.
@@ -243,23 +223,7 @@ impl<'s> Attachment<'s> {
 
     /// Queues records; the future is done when they are on disk.
     fn append(&mut self, portion: Portion) -> Commit {
-        let Portion {
-            entries,
-            chunk,
-            memory,
-        } = portion;
-        let mark = match self.begin.take() {
-            Some(mut connected) => {
-                connected.memory = self.line.tail.memory().clone();
-                let chunk = chunk.unwrap_or_default();
-                Mark::Begin { connected, chunk }
-            }
-            None => Mark::Chunk {
-                id: self.id,
-                chunk,
-                memory,
-            },
-        };
+        let (entries, mark) = portion.into_mark(self.id, self.begin.take());
         let batch = Batch {
             run: self.run,
             entries,
@@ -281,8 +245,8 @@ impl<'s> Attachment<'s> {
     fn committed(&mut self) -> Option<Portion> {
         self.commit = None;
         self.look_again = None;
-        self.line.tail.committed();
-        if self.shared.writer.wants_state(self.run) {
+        let wants_state = self.shared.writer.wants_state(self.run);
+        if wants_state {
             self.line.tail.ask_state();
         }
         if !self.line.tail.is_letting_go()
@@ -290,11 +254,11 @@ impl<'s> Attachment<'s> {
         {
             self.rename(Some(since_s), None);
         }
-        if self.line.tail.has_waiting() {
-            return self.line.turn(Look::Again);
+        match self.line.committed() {
+            // Nothing else makes us ask.
+            None if wants_state => self.line.handle_timeout(),
+            next => next,
         }
-        self.line.settle();
-        None
     }
 
     /// Lets events go if the journal has taken nothing for too long and QEMU is held up.

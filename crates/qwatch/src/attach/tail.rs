@@ -28,7 +28,7 @@ use super::hash::xxh64;
 use super::interview::Answers;
 use super::loss::Loss;
 use super::notes;
-use crate::journal::{Chunk, ConnectionId, Entry, Memory, Note};
+use crate::journal::{Chunk, Connected, ConnectionId, Entry, Mark, Memory, Note};
 use crate::limits::{HALF_ANSWER_MAX_BYTES, HALF_MESSAGE_WAIT, PEEK_WINDOW_MAX_BYTES};
 
 /// The stream of one connection.
@@ -106,6 +106,30 @@ pub(super) struct Portion {
     pub(super) memory: Option<Memory>,
 }
 
+impl Portion {
+    /// The records, and what they say of their connection; all about it if it is new.
+    pub(super) fn into_mark(
+        self,
+        id: ConnectionId,
+        new: Option<Box<Connected>>,
+    ) -> (Vec<Entry>, Mark) {
+        let Self {
+            entries,
+            chunk,
+            memory,
+        } = self;
+        let mark = match new {
+            Some(mut connected) => {
+                connected.memory = memory.unwrap_or_default();
+                let chunk = chunk.unwrap_or_default();
+                Mark::Begin { connected, chunk }
+            }
+            None => Mark::Chunk { id, chunk, memory },
+        };
+        (entries, mark)
+    }
+}
+
 /// The chunk that these bytes at the head of a socket are.
 pub(super) fn chunk_of(bytes: &[u8], id: ConnectionId) -> Chunk {
     Chunk {
@@ -131,23 +155,26 @@ impl Tail {
         Self::of(id, session, attention, Custody::Socket)
     }
 
-    /// Of a connection that another recorder had. The socket's head stands behind the last chunk.
-    pub(super) fn resume(
-        id: ConnectionId,
-        greeting: Greeting,
-        oob: bool,
-        first_id: u64,
-        memory: Memory,
-    ) -> Self {
-        let session = ClientSession::resume(greeting, oob, first_id);
+    /// Of a connection that another recorder had, and perhaps let events go of. The socket's head stands
+    /// behind the last chunk.
+    pub(super) fn resume(connected: &Connected, first_id: u64, was_letting_go: bool) -> Self {
+        let greeting = Greeting::read(&connected.greeting).unwrap_or_default();
+        let session = ClientSession::resume(greeting, connected.oob, first_id);
+        let memory = connected.memory.clone();
         let attention = Attention::recall(&memory);
-        let mut tail = Self::of(id, session, attention, Custody::Journal);
-        if let Some(partial) = &memory.partial {
-            tail.session.handle_input(partial);
-            tail.fed = partial.len() as u64;
-            tail.head = tail.fed;
+        let mut tail = Self::of(connected.id, session, attention, Custody::Journal);
+        match &memory.partial {
+            Some(partial) if !was_letting_go => {
+                tail.session.handle_input(partial);
+                tail.fed = partial.len() as u64;
+                tail.head = tail.fed;
+            }
+            // If there is one, it was gone on with and let go: the gap is about it, too.
+            _ => {
+                tail.is_broken_in = true;
+                tail.partial_at = u64::MAX;
+            }
         }
-        tail.is_broken_in = memory.partial.is_none();
         tail.memory = memory;
         tail
     }
@@ -328,11 +355,6 @@ impl Tail {
     /// The reason of the last SHUTDOWN that nothing followed; empty if it gave none.
     pub(super) fn shutdown(&self) -> Option<&str> {
         self.attention.shutdown()
-    }
-
-    /// What the journal has been told to remember.
-    pub(super) fn memory(&self) -> &Memory {
-        &self.memory
     }
 
     /// There is a run from now on. These records come first.

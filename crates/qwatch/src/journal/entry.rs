@@ -117,6 +117,12 @@ impl Entry {
         }
     }
 
+    /// Whether it is this note.
+    #[cfg(test)]
+    pub(crate) fn is_note(&self, note: Note) -> bool {
+        self.name == Name::Note(note)
+    }
+
     /// The data, one JSON object, if there is any.
     pub fn data(&self) -> Option<&str> {
         self.data.as_deref()
