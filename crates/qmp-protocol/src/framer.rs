@@ -34,7 +34,7 @@ pub struct Framer {
     /// Place of `head` in the stream.
     offset: u64,
     /// The piece of garbage that is being read.
-    garbage: Option<Garbage>,
+    garbage: Option<Box<Garbage>>,
 }
 
 /// One piece of a stream.
@@ -100,7 +100,7 @@ impl Framer {
         match self.scanner.finish(window) {
             Some(Step::Garbage { len, why, .. }) => {
                 self.take_garbage(len, why);
-                self.garbage.take()
+                self.settle_garbage()
             }
             _ => None,
         }
@@ -108,7 +108,7 @@ impl Framer {
 
     /// The garbage read so far whose end has not been seen yet.
     pub fn unsettled(&self) -> Option<&Garbage> {
-        self.garbage.as_ref()
+        self.garbage.as_deref()
     }
 
     /// Where the first byte that is in no frame yet stands in the stream.
@@ -142,7 +142,7 @@ impl Framer {
                 Step::Garbage { len, why, open } => {
                     self.take_garbage(len, why);
                     if !open {
-                        return self.garbage.take().map(Cut::Garbage);
+                        return self.settle_garbage().map(Cut::Garbage);
                     }
                 }
             }
@@ -172,9 +172,13 @@ impl Framer {
     fn take_garbage(&mut self, len: usize, why: GarbageKind) {
         let offset = self.offset;
         self.garbage
-            .get_or_insert_with(|| Garbage::new(offset, why))
+            .get_or_insert_with(|| Box::new(Garbage::new(offset, why)))
             .extend(&self.buffer[self.head..self.head + len]);
         self.skip(len);
+    }
+
+    fn settle_garbage(&mut self) -> Option<Garbage> {
+        self.garbage.take().map(|garbage| *garbage)
     }
 
     fn skip(&mut self, len: usize) {

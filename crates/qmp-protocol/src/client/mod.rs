@@ -29,6 +29,7 @@
 mod commands;
 mod output;
 
+use std::mem;
 use std::time::{Duration, Instant};
 
 pub use self::commands::{CommandId, RefusedCommand};
@@ -90,14 +91,14 @@ pub struct ClientSession {
     framer: Framer,
     greeting: Option<Greeting>,
     commands: Commands,
-    /// The negotiation, until it is polled.
-    negotiation: Option<Vec<u8>>,
+    /// The negotiation is to be sent.
+    negotiation_due: bool,
     /// There may have been another session over this connection.
     second: bool,
     /// The stream has ended; what the framer still holds is to be given out.
     ended: bool,
     /// Why it was closed, until it is polled.
-    closed: Option<CloseReason>,
+    closed: Option<Box<CloseReason>>,
 }
 
 impl ClientSession {
@@ -110,7 +111,7 @@ impl ClientSession {
             framer: Framer::new(),
             greeting: None,
             commands: Commands::from(0),
-            negotiation: None,
+            negotiation_due: false,
             second: false,
             ended: false,
             closed: None,
@@ -147,7 +148,7 @@ impl ClientSession {
             framer: Framer::new(),
             greeting: Some(greeting),
             commands: Commands::from(first_id),
-            negotiation: None,
+            negotiation_due: false,
             second: true,
             ended: false,
             closed: None,
@@ -273,7 +274,9 @@ impl ClientSession {
     /// Bytes to write, whole commands; `None` when there is nothing to send now.
     pub fn poll_transmit(&mut self) -> Option<Vec<u8>> {
         match self.state {
-            State::Negotiating => self.negotiation.take(),
+            State::Negotiating => {
+                mem::take(&mut self.negotiation_due).then(|| self.commands.negotiate(self.oob()))
+            }
             State::Ready => self.commands.poll_transmit(),
             State::AwaitingGreeting | State::Closed => None,
         }
@@ -291,7 +294,7 @@ impl ClientSession {
     fn next_verdict(&mut self) -> Option<Verdict> {
         loop {
             if let Some(reason) = self.closed.take() {
-                return Some(Verdict::Closed(reason));
+                return Some(Verdict::Closed(*reason));
             }
             if self.state == State::Closed {
                 return None;
@@ -378,13 +381,13 @@ impl ClientSession {
     fn negotiate(&mut self, greeting: Greeting) {
         self.greeting = Some(greeting);
         self.state = State::Negotiating;
-        self.negotiation = Some(self.commands.negotiate(self.oob()));
+        self.negotiation_due = true;
     }
 
     fn shut(&mut self, reason: CloseReason) {
         if self.state != State::Closed {
             self.state = State::Closed;
-            self.closed = Some(reason);
+            self.closed = Some(Box::new(reason));
         }
     }
 }

@@ -151,11 +151,11 @@ impl Attention {
         }
     }
 
-    /// When to call [`Attention::handle_timeout`] or [`Attention::proceed`].
-    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+    /// When to call [`Attention::handle_timeout`] and [`Attention::proceed`].
+    pub(super) fn poll_timeout(&self, may_ask: bool) -> Option<Instant> {
         match &self.interview {
             Some(interview) => interview.poll_timeout(),
-            None => self.not_before.filter(|_| self.stop_due),
+            None => self.not_before.filter(|_| may_ask && self.stop_due),
         }
     }
 }

@@ -29,24 +29,30 @@ pub(super) struct Beginning<'s> {
 }
 
 impl<'s> Beginning<'s> {
-    pub(super) fn new(id: ConnectionId, line: Line, origin: Origin, shared: &'s Shared) -> Self {
+    pub(super) fn new(
+        id: ConnectionId,
+        line: Line,
+        origin: Origin,
+        shared: &'s Shared,
+    ) -> Box<Self> {
         let pid = line.socket.peer().and_then(|peer| peer.pid);
-        Self {
+        Box::new(Self {
             id,
             line,
             origin,
             connected_us: time::now_us(),
             process: pid.map(Process::of),
             shared,
-        }
+        })
     }
 
-    pub(super) async fn attend(mut self) -> Ended {
+    /// Everything up to the first records.
+    pub(super) async fn attach(mut self: Box<Self>) -> Result<Box<Attachment<'s>>, Ended> {
         let shared = self.shared;
         let id = self.id;
         let ended = match self.identify().await {
             Ok(identity) => match self.open(identity).await {
-                Ok(attachment) => return attachment.record().await,
+                Ok(attachment) => return Ok(attachment),
                 Err(ended) => ended,
             },
             Err(ended) => ended,
@@ -55,7 +61,7 @@ impl<'s> Beginning<'s> {
         if !(matches!(ended, Ended::Stopped) && shared.hands_over()) {
             shared.manager.forget(&name_of(id, None));
         }
-        ended
+        Err(ended)
     }
 
     /// Greets, negotiates, asks who it is.
@@ -116,7 +122,7 @@ impl<'s> Beginning<'s> {
     }
 
     /// Takes a name, opens the run, and has its first records ready.
-    async fn open(mut self, identity: Identity) -> Result<Attachment<'s>, Ended> {
+    async fn open(mut self: Box<Self>, identity: Identity) -> Result<Box<Attachment<'s>>, Ended> {
         let Identity { name, uuid } = identity;
         let name = name.unwrap_or_else(|| self.fallback_name(uuid.as_deref()));
         let pid = self.process.as_ref().map(|process| process.pid);

@@ -17,14 +17,22 @@ use super::session::{self, Ended, Origin};
 use crate::limits::{ATTACHMENTS_MAX, GLOB_PERIOD, REDIAL_HELD, REDIAL_MAX, REDIAL_MIN};
 
 /// Dials one monitor for as long as the recorder runs.
-pub(super) async fn keep(address: Address, kept: Option<Kept>, shared: Shared) {
-    dial(&address, kept, &shared, Absent::Wait).await;
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an async fn would hold what it is given twice"
+)]
+pub(super) fn keep(
+    address: Address,
+    kept: Option<Box<Kept>>,
+    shared: Shared,
+) -> impl Future<Output = ()> + Send {
+    async move { dial(&address, kept, &shared, Absent::Wait).await }
 }
 
 /// Dials every socket file that fits a glob, also those that come later.
 ///
 /// Those of an earlier recorder go on first, be their socket files there or not.
-pub(super) async fn keep_glob(glob: SocketGlob, kept: Vec<(Address, Kept)>, shared: Shared) {
+pub(super) async fn keep_glob(glob: SocketGlob, kept: Vec<(Address, Box<Kept>)>, shared: Shared) {
     let mut dialled: HashMap<PathBuf, JoinHandle<()>> = HashMap::new();
     for (address, kept) in kept {
         let shared = shared.clone();
@@ -76,7 +84,7 @@ enum Absent {
     End,
 }
 
-async fn dial(address: &Address, mut kept: Option<Kept>, shared: &Shared, absent: Absent) {
+async fn dial(address: &Address, mut kept: Option<Box<Kept>>, shared: &Shared, absent: Absent) {
     let mut stop = shared.stop.clone();
     let mut backoff = Backoff::default();
     loop {
@@ -86,12 +94,12 @@ async fn dial(address: &Address, mut kept: Option<Kept>, shared: &Shared, absent
             dialled_in: false,
         };
         let ended = match kept.take() {
-            Some(kept) => session::go_on(kept, origin, shared).await,
+            Some(kept) => Box::pin(session::go_on(*kept, origin, shared)).await,
             None => {
                 let connected = tokio::select! {
                     biased;
                     _ = stop.wait_for(|stop| *stop) => return,
-                    connected = Socket::connect(address, GREETING_TIMEOUT) => connected,
+                    connected = Box::pin(Socket::connect(address, GREETING_TIMEOUT)) => connected,
                 };
                 match connected {
                     Ok(socket) => session::attend(socket, origin, shared).await,
@@ -112,7 +120,7 @@ async fn dial(address: &Address, mut kept: Option<Kept>, shared: &Shared, absent
         tokio::select! {
             biased;
             _ = stop.wait_for(|stop| *stop) => return,
-            () = sleep(pause) => {}
+            () = Box::pin(sleep(pause)) => {}
         }
     }
 }

@@ -37,7 +37,7 @@ pub(super) struct Line<W = Socket> {
     is_writable: bool,
     /// The stream has ended, or reading failed: why, if it was an error.
     is_at_end: bool,
-    broken: Option<CloseReason>,
+    broken: Option<Box<CloseReason>>,
     /// More may stand behind what can be seen at once.
     is_full: bool,
 }
@@ -58,6 +58,12 @@ thread_local! {
     /// Where the head of a socket is looked at: one place for all connections of a thread, for no longer than
     /// the look takes.
     static WINDOW: RefCell<Vec<u8>> = RefCell::new(vec![0; PEEK_WINDOW_MAX_BYTES]);
+}
+
+#[cfg(test)]
+thread_local! {
+    /// How often anything was looked at.
+    pub(super) static TURNS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
 }
 
 /// The time.
@@ -105,7 +111,7 @@ impl Line {
     /// Waits until more can be sent. Cancel safe.
     pub(super) async fn writable(&self) {
         // The next attempt to send tells the error.
-        let _ = self.socket.writable().await;
+        let _ = Box::pin(self.socket.writable()).await;
     }
 
     /// How many bytes wait in the socket.
@@ -158,7 +164,7 @@ impl<W: Wire> Line<W> {
 
     /// Why reading failed, if it did.
     pub(super) fn broken(&self) -> Option<&CloseReason> {
-        self.broken.as_ref()
+        self.broken.as_deref()
     }
 
     /// All that the window shows was seen, and it shows no more.
@@ -169,6 +175,8 @@ impl<W: Wire> Line<W> {
     /// Takes in what there is, consumes what may be consumed, sends what is to be sent; gives what is to be
     /// committed next.
     pub(super) fn turn(&mut self, look: Look) -> Option<Portion> {
+        #[cfg(test)]
+        TURNS.set(TURNS.get() + 1);
         let now = self.socket.now();
         let portion = with_window(|window| {
             self.consume(window);
@@ -252,7 +260,7 @@ impl<W: Wire> Line<W> {
     fn end(&mut self, broken: Option<CloseReason>, now: Now) {
         if !self.is_at_end {
             self.is_at_end = true;
-            self.broken = broken;
+            self.broken = broken.map(Box::new);
             self.tail.handle_eof(now);
         }
     }

@@ -39,6 +39,8 @@ mod session;
 mod simulation;
 mod sources;
 mod tail;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -268,16 +270,4 @@ fn cut(text: &str, max_bytes: usize) -> &str {
         end -= 1;
     }
     &text[..end]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn texts_are_cut_between_characters() {
-        assert_eq!(cut(&"ä".repeat(200), 255), "ä".repeat(127));
-        assert_eq!(cut("short", 255), "short");
-        assert_eq!(cut("ä", 1), "");
-    }
 }

@@ -46,7 +46,11 @@ pub(super) enum Ended {
 }
 
 /// Records a new connection until it ends.
-pub(super) async fn attend(socket: Socket, origin: Origin, shared: &Shared) -> Ended {
+pub(super) fn attend(
+    socket: Socket,
+    origin: Origin,
+    shared: &Shared,
+) -> impl Future<Output = Ended> + Send {
     let id = ConnectionId::random();
     // Before anything is read off it, so that nothing is lost from the first byte on.
     if let Err(error) = shared.manager.keep(&name_of(id, None), socket.as_fd()) {
@@ -54,7 +58,15 @@ pub(super) async fn attend(socket: Socket, origin: Origin, shared: &Shared) -> E
     }
     let session = ClientSession::new(SessionOptions::default(), now().instant);
     let line = Line::new(socket, Tail::new(id, session));
-    Beginning::new(id, line, origin, shared).attend().await
+    begin(Beginning::new(id, line, origin, shared))
+}
+
+/// What is needed at the beginning only is given back before the long part.
+async fn begin(beginning: Box<Beginning<'_>>) -> Ended {
+    match Box::pin(beginning.attach()).await {
+        Ok(attachment) => Box::pin(attachment.record()).await,
+        Err(ended) => ended,
+    }
 }
 
 /// Goes on with a connection that another recorder had.
@@ -84,13 +96,13 @@ pub(super) async fn go_on(mut kept: Kept, origin: Origin, shared: &Shared) -> En
                 attachment.line.tail.note_gap(gap);
             }
             tracing::info!(machine = %attachment.lease.name, address = %origin.address, "goes on");
-            attachment.record().await
+            Box::pin(attachment.record()).await
         }
         _ => {
             let session =
                 ClientSession::take_over(SessionOptions::default(), now().instant, first_id());
             let line = Line::new(socket, Tail::new(id, session));
-            Beginning::new(id, line, origin, shared).attend().await
+            begin(Beginning::new(id, line, origin, shared)).await
         }
     }
 }
@@ -155,8 +167,8 @@ impl<'s> Attachment<'s> {
         run: RunId,
         lease: Lease,
         shared: &'s Shared,
-    ) -> Self {
-        Self {
+    ) -> Box<Self> {
+        Box::new(Self {
             id,
             line,
             run,
@@ -167,20 +179,20 @@ impl<'s> Attachment<'s> {
             look_again: None,
             drained_since_s: None,
             shared,
-        }
+        })
     }
 
-    pub(super) async fn record(mut self) -> Ended {
+    pub(super) async fn record(mut self: Box<Self>) -> Ended {
         let mut portion = self.line.handle_timeout();
         loop {
             if let Some(portion) = portion {
                 self.commit = Some(self.append(portion));
             }
             if self.line.tail.is_done() {
-                return self.ended().await;
+                return Box::pin(self.ended()).await;
             }
             portion = match self.wake().await {
-                Wake::Stop => return self.stopped().await,
+                Wake::Stop => return Box::pin(self.stopped()).await,
                 Wake::Readable { closed } => self.line.turn(Look::New { closed }),
                 Wake::Writable => {
                     self.line.flush();
@@ -291,7 +303,7 @@ impl<'s> Attachment<'s> {
     }
 
     /// Says goodbye, or leaves all as it is for the next recorder.
-    async fn stopped(mut self) -> Ended {
+    async fn stopped(mut self: Box<Self>) -> Ended {
         if let Some(commit) = self.commit.take() {
             if commit.await.is_err() {
                 return Ended::Journal;
@@ -324,7 +336,7 @@ impl<'s> Attachment<'s> {
         }
     }
 
-    async fn ended(mut self) -> Ended {
+    async fn ended(mut self: Box<Self>) -> Ended {
         let at_us = time::now_us();
         self.lease.ending();
         let reason = match (self.line.broken(), self.line.tail.closed()) {
@@ -398,9 +410,10 @@ async fn wait_for(commit: &mut Option<Commit>) -> Result<(), WriteError> {
     }
 }
 
+/// In a place of its own: an idle machine waits for no time.
 pub(super) async fn sleep_until_some(deadline: Option<Instant>) {
     match deadline {
-        Some(deadline) => sleep_until(deadline).await,
+        Some(deadline) => Box::pin(sleep_until(deadline)).await,
         None => std::future::pending().await,
     }
 }

@@ -103,7 +103,7 @@ impl Sources {
             let (mut own, mut others) = (vec![], vec![]);
             for kept in kept {
                 match kept.was_dialled_for(&monitor) {
-                    Some(address) => own.push((address, kept)),
+                    Some(address) => own.push((address, Box::new(kept))),
                     None => others.push(kept),
                 }
             }
@@ -191,7 +191,7 @@ impl Sources {
         self.add(key, |shared| tokio::spawn(listen::keep(door, kept, shared)))
     }
 
-    fn add_monitor(&mut self, monitor: Monitor, kept: Vec<(Address, Kept)>) -> Option<String> {
+    fn add_monitor(&mut self, monitor: Monitor, kept: Vec<(Address, Box<Kept>)>) -> Option<String> {
         self.add(key_of_monitor(&monitor), |shared| match monitor {
             Monitor::Address(address) => {
                 // A monitor serves one client: there are no two.

@@ -57,9 +57,9 @@ pub(super) struct Tail {
     half_is_due: bool,
     /// Another recorder may have read the beginning of what comes first.
     is_broken_in: bool,
-    loss: Option<Loss>,
-    identity: Option<Identity>,
-    closed: Option<CloseReason>,
+    loss: Option<Box<Loss>>,
+    identity: Option<Box<Identity>>,
+    closed: Option<Box<CloseReason>>,
 }
 
 /// Who answers for what was seen.
@@ -246,17 +246,17 @@ impl Tail {
 
     /// When to call [`Tail::handle_timeout`].
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        if self.closed.is_some() {
+            return None;
+        }
+        let attention = self.attention.poll_timeout(self.may_ask());
         let half = self
             .half_until
             .filter(|_| self.known() > 0 && self.in_flight.is_none());
-        [
-            self.session.poll_timeout(),
-            self.attention.poll_timeout(),
-            half,
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        [self.session.poll_timeout(), attention, half]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Bytes to send.
@@ -269,7 +269,7 @@ impl Tail {
         if self.custody != Custody::Journal || self.in_flight.is_some() {
             return None;
         }
-        self.end_loss();
+        self.end_loss(now);
         if !self.must_commit() {
             return None;
         }
@@ -339,12 +339,12 @@ impl Tail {
 
     /// Why the connection is at its end.
     pub(super) fn closed(&self) -> Option<&CloseReason> {
-        self.closed.as_ref()
+        self.closed.as_deref()
     }
 
     /// Who it is, once it has said so; given once.
     pub(super) fn take_identity(&mut self) -> Option<Identity> {
-        self.identity.take()
+        self.identity.take().map(|identity| *identity)
     }
 
     /// What QEMU said first.
@@ -396,7 +396,8 @@ impl Tail {
         let since_us = self
             .in_flight
             .map_or(now.us, |in_flight| in_flight.since_us);
-        self.loss.get_or_insert_with(|| Loss::since(now.us));
+        self.loss
+            .get_or_insert_with(|| Box::new(Loss::since(now.us)));
         since_us
     }
 
@@ -418,13 +419,13 @@ impl Tail {
         if self.session.state() != State::Ready {
             return;
         }
-        let may_ask = self.custody == Custody::Journal && self.loss.is_none();
+        let may_ask = self.may_ask();
         let answers = self
             .attention
             .proceed(&mut self.session, may_ask, now.instant);
         match answers {
             Some(Answers::Identity { name, uuid }) => {
-                self.identity = Some(Identity { name, uuid });
+                self.identity = Some(Box::new(Identity { name, uuid }));
             }
             Some(Answers::State(data)) => {
                 self.entries.push(Entry::note(Note::State, data, now.us));
@@ -436,6 +437,13 @@ impl Tail {
             }
             None => {}
         }
+    }
+
+    /// Whether what is not known yet may be asked.
+    fn may_ask(&self) -> bool {
+        self.custody == Custody::Journal
+            && self.loss.is_none()
+            && self.session.state() == State::Ready
     }
 
     fn hear(&mut self, now: Now) {
@@ -468,17 +476,18 @@ impl Tail {
                     self.entries.push(note);
                 }
                 Output::Garbage(garbage) => self.entries.push(notes::garbage(&garbage, now.us)),
-                Output::Closed(reason) => self.closed = Some(reason),
+                Output::Closed(reason) => self.closed = Some(Box::new(reason)),
             }
         }
     }
 
     /// The journal takes records again.
-    fn end_loss(&mut self) {
+    fn end_loss(&mut self, now: Now) {
         if let Some(loss) = self.loss.take()
             && loss.count > 0
         {
             self.note_gap(notes::overflow(&loss));
+            self.listen(now);
         }
     }
 

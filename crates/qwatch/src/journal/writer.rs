@@ -281,7 +281,7 @@ impl Writer {
 
     /// Runs SQL on the writing connection, to bring about failures.
     #[cfg(test)]
-    fn execute(&self, sql: &'static str) {
+    pub(crate) fn execute(&self, sql: &'static str) {
         self.send(Request::Execute(sql)).expect("a writer");
     }
 }

@@ -50,6 +50,16 @@ impl Manager {
         (Self::of(&environment), inherited::take(&environment))
     }
 
+    /// One that keeps descriptors and listens there.
+    #[cfg(test)]
+    pub(crate) fn at(path: &std::path::Path) -> Self {
+        Self::of(&Environment {
+            notify_socket: Some(path.into()),
+            keeps_descriptors: true,
+            ..Environment::default()
+        })
+    }
+
     fn of(environment: &Environment) -> Self {
         let there = environment.notify_socket.as_deref().and_then(|address| {
             let socket = NotifySocket::new(address)

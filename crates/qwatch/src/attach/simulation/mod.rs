@@ -107,6 +107,7 @@ impl<B: Book> Story<B> {
             let process = self.process.as_mut().expect("it lives");
             let portion = process.line.handle_timeout();
             self.append(portion);
+            assert!(!self.is_time() || world.is_killed(), "it would spin");
         } else {
             return false;
         }
@@ -227,6 +228,7 @@ impl<B: Book> Story<B> {
         } else if time_for_room || is_time {
             line.tail.make_room();
             line.handle_timeout();
+            assert!(!self.is_time() || self.world.is_killed(), "it would spin");
         } else if self.world.is_ready() && line.wants_to_read() {
             line.turn(Look::New { closed: false });
         } else {
@@ -255,7 +257,9 @@ impl<B: Book> Story<B> {
                 self.world.pass(Duration::from_millis(100));
             }
         }
-        panic!("it never comes to rest");
+        let line = self.process.as_ref().map(|process| &process.line);
+        let line: String = format!("{line:?}").chars().take(4_000).collect();
+        panic!("it never comes to rest: {line}");
     }
 
     fn is_settled(&self) -> bool {

@@ -74,7 +74,12 @@ impl World {
         let mut dice = Dice::new(seed);
         // From less than a greeting to more than the largest answer.
         let room = [150, 400, 3_000, 40_000, 300_000][dice.size(5)];
-        let answer_bytes = [10, 500, 20_000, 150_000][dice.size(4)];
+        let answer_bytes = match dice.roll(16) {
+            0 => 150_000,
+            1..=3 => 20_000,
+            4..=9 => 500,
+            _ => 10,
+        };
         let world = Self {
             dice: RefCell::new(dice),
             start: Instant::now(),
@@ -232,9 +237,10 @@ impl World {
     fn show(&self, window: &mut [u8]) -> usize {
         let socket = self.socket.borrow();
         let count = socket.len().min(window.len());
-        for (place, byte) in window.iter_mut().zip(socket.iter().take(count)) {
-            *place = *byte;
-        }
+        let (first, second) = socket.as_slices();
+        let split = first.len().min(count);
+        window[..split].copy_from_slice(&first[..split]);
+        window[split..count].copy_from_slice(&second[..count - split]);
         count
     }
 }
