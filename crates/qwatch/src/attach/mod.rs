@@ -146,7 +146,9 @@ impl Recorder {
         let mut journal = Journal::open(&settings.journal, &how)?;
         let names = names::Names::default();
         kept::recognize(&mut kept, journal.take_kept(), &names);
-        let doors = Door::open_all(&settings.listen, listening, &manager).await?;
+        let mut doors = Door::open_all(&settings.listen, listening, &manager).await?;
+        // Before anybody is told that we are ready.
+        doors.iter_mut().for_each(Door::keep);
         let (control, requests) = Control::new();
         Ok(Self {
             journal,

@@ -410,9 +410,11 @@ fn one_process_on_two_monitors_is_recorded_once() {
     place.wait_attached("web", 1);
     recorder.wait_log("recorded already");
     emitter
-        .emit_text(r#"{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "STOP"}"#)
+        .emit_text(r#"{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "RESET"}"#)
         .expect("an event");
-    place.wait_for("STOP", |records| !named(records, "web", "STOP").is_empty());
+    place.wait_for("RESET", |records| {
+        !named(records, "web", "RESET").is_empty()
+    });
     recorder.stop();
     let reader = Reader::open(&place.journal()).expect("a reader");
     let machines = reader.machines().expect("readable");
@@ -420,7 +422,7 @@ fn one_process_on_two_monitors_is_recorded_once() {
     assert_eq!(
         reader.count(machines[0].runs[0].run).expect("readable"),
         5,
-        "gap, attached, state, STOP, detached"
+        "gap, attached, state, RESET, detached"
     );
 }
 

@@ -83,7 +83,12 @@ impl Place {
     #[track_caller]
     pub(crate) fn wait_attached(&self, machine: &str, count: usize) -> Vec<Record> {
         self.wait_for(&format!("the state of {machine}"), |records| {
-            named(records, machine, "state").len() >= count
+            // Not what is asked because of an event.
+            let states = named(records, machine, "state").into_iter();
+            states
+                .filter(|state| member(state, "asked").is_empty())
+                .count()
+                >= count
         })
     }
 }

@@ -98,8 +98,8 @@ async fn record(
     let control = recorder.control();
     let writer = recorder.journal().writer();
     let (stop, stopped) = watch::channel(false);
-    let mut recording = tokio::spawn(recorder.run(stopped));
     tracing::info!("{summary}");
+    let mut recording = tokio::spawn(recorder.run(stopped));
     manager.ready(&vitals.text());
     tokio::spawn(vitals.clone().report(manager.clone()));
     if let Some(limit) = manager.watchdog() {
