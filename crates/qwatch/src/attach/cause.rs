@@ -19,7 +19,7 @@ impl Causes {
         match name {
             "STOP" => return !std::mem::take(&mut self.announced),
             "RESUME" | "RESET" => self.announced = false,
-            "BLOCK_IO_ERROR" | "BLOCK_JOB_ERROR" => self.announced |= stops("stop"),
+            "BLOCK_IO_ERROR" => self.announced |= stops("stop"),
             "WATCHDOG" | "GUEST_PANICKED" => self.announced |= stops("pause"),
             "SHUTDOWN" | "SUSPEND_DISK" => self.announced = true,
             // On its way to another host, unless that came to nothing.
@@ -51,6 +51,8 @@ mod tests {
         for (name, data, worth) in [
             ("BLOCK_IO_ERROR", r#"{"action": "stop"}"#, false),
             ("BLOCK_IO_ERROR", r#"{"action": "report"}"#, true),
+            // Stops the job, not the machine.
+            ("BLOCK_JOB_ERROR", r#"{"action": "stop"}"#, true),
             ("WATCHDOG", r#"{"action": "pause"}"#, false),
             ("WATCHDOG", r#"{"action": "inject-nmi"}"#, true),
             ("GUEST_PANICKED", r#"{"action": "pause"}"#, false),

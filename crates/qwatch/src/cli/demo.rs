@@ -133,6 +133,7 @@ fn next_steps(journal: &Path) -> String {
          \n  {qwatch} history --journal {journal} --event 'BLOCK_JOB_*' --json\
          \n  {qwatch} history --journal {journal} --where 'event == \"BLOCK_JOB_COMPLETED\" && has(data.error)'\
          \n  {qwatch} status --journal {journal}\
+         \n  {qwatch} why attic --journal {journal}\
          \n  {qwatch} events BLOCK_IO_ERROR\
          \n  sqlite3 {journal} 'select machine, event, count(*) from events group by 1, 2'\n"
     )
