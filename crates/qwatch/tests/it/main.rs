@@ -22,6 +22,7 @@ mod json;
 mod matrix;
 mod packaging;
 mod peers;
+mod promises;
 mod real;
 mod record;
 mod record_real;
