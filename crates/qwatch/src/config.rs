@@ -23,6 +23,8 @@ pub struct Config {
     /// Monitors that are dialled: addresses, or globs over socket files.
     #[serde(default)]
     pub monitor: Vec<String>,
+    /// How long a machine whose events the journal does not take is waited for: `30s`, `5m`.
+    pub patience: Option<String>,
     /// What the journal keeps.
     #[serde(default)]
     pub retention: RetentionConfig,
@@ -137,6 +139,7 @@ mod tests {
                 journal: Some("j.db".into()),
                 listen: vec!["unix:/run/qmp.sock".to_owned()],
                 monitor: vec!["/run/vm/*.sock".to_owned()],
+                patience: None,
                 retention: RetentionConfig::default(),
             })
         );
@@ -150,7 +153,7 @@ mod tests {
           |
         2 | lissen = []
           | ^^^^^^
-        unknown field `lissen`, expected one of `journal`, `listen`, `monitor`, `retention`
+        unknown field `lissen`, expected one of `journal`, `listen`, `monitor`, `patience`, `retention`
         ");
         let error = read("listen = \"unix:/a\"\n").expect_err("no list");
         assert!(

@@ -6,7 +6,7 @@
 //!
 //! Commit, then consume: what QEMU sends is looked at and left in the socket until it is committed (`tail`
 //! has the rules, pure; `line` the socket, `session` the waiting). While the journal takes nothing, events
-//! wait in the socket, and behind that in QEMU, until [`Recorder::patience`] is over. Where a service manager
+//! wait in the socket, and behind that in QEMU, until [`RecorderSettings::patience`] is over. Where a service manager
 //! keeps the sockets, the next recorder goes on with them (`kept`) and nobody notices.
 //!
 //! A [`Control`] adds and removes sources of machines while the others are recorded on.
@@ -50,7 +50,6 @@ use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 
 use crate::journal::{Journal, OpenError, Reader, Retention, Settings, WriteError, Writer};
-use crate::limits::PATIENCE;
 use crate::service::{Inherited, Manager};
 use crate::{states, time};
 
@@ -71,6 +70,9 @@ pub struct RecorderSettings {
     pub listen: Vec<Address>,
     /// Monitors to dial.
     pub monitors: Vec<Monitor>,
+    /// How long the journal may take nothing before a machine whose QEMU is held up by that is no longer
+    /// waited for: then its events are counted and let go, and a gap says so.
+    pub patience: Duration,
     /// What the journal keeps.
     pub retention: Retention,
 }
@@ -161,16 +163,8 @@ impl Recorder {
             control,
             requests,
             since_us,
-            patience: PATIENCE,
+            patience: settings.patience,
         })
-    }
-
-    /// How long the journal may take nothing before a machine whose QEMU is held up by that is no longer
-    /// waited for: then its events are counted and let go, and a gap says so. 30 s.
-    #[must_use]
-    pub fn patience(mut self, patience: Duration) -> Self {
-        self.patience = patience;
-        self
     }
 
     /// The journal that is written.

@@ -206,6 +206,7 @@ impl Stage {
             journal: self.journal.clone(),
             listen: vec![Address::unix(cast::recorder_socket(&self.sockets))],
             monitors: dialled.collect(),
+            patience: crate::limits::PATIENCE,
             retention: Retention::default(),
         });
         let recorder = recorder.await?;

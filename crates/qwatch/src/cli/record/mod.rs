@@ -53,7 +53,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ADDRESS|GLOB")]
     monitor: Vec<String>,
 
-    /// Read settings from this file, TOML; its keys are journal, listen, monitor and retention
+    /// Read settings from this file, TOML; its keys are journal, listen, monitor, patience and retention
     ///
     /// Options add to the lists in the file; --journal goes before its journal. A relative journal in the
     /// file is relative to the file.

@@ -9,6 +9,8 @@ use super::Args;
 use crate::attach::{Monitor, RecorderSettings, SocketGlob};
 use crate::cli::Failure;
 use crate::config::{self, Config};
+use crate::limits::PATIENCE;
+use crate::time;
 
 pub(super) fn settings(args: &Args) -> Result<RecorderSettings, Failure> {
     let file = match &args.config {
@@ -39,6 +41,11 @@ pub(super) fn settings(args: &Args) -> Result<RecorderSettings, Failure> {
             .hint("--monitor PATH dials a QEMU that was started with -qmp unix:PATH,server=on,wait=off")
             .hint("--listen unix:PATH waits for QEMUs to dial in; see qwatch record --help"));
     }
+    let patience = match &file.patience {
+        Some(text) => time::parse_duration(text)
+            .map_err(|error| Failure::usage(format!("patience: {error}")))?,
+        None => PATIENCE,
+    };
     keep_first(&mut listen, Address::clone);
     keep_first(&mut monitors, spelled);
     Ok(RecorderSettings {
@@ -49,6 +56,7 @@ pub(super) fn settings(args: &Args) -> Result<RecorderSettings, Failure> {
             .unwrap_or_else(config::default_journal),
         listen,
         monitors,
+        patience,
         retention: file.retention.policy().map_err(Failure::usage)?,
     })
 }
