@@ -7,10 +7,13 @@ use std::time::Duration;
 pub const COMMIT_MAX_ROWS: usize = 16_384;
 
 /// Rows one transaction of the journal may have in any case.
-pub const COMMIT_MIN_ROWS: usize = 256;
+pub const COMMIT_MIN_ROWS: usize = 512;
 
 /// How long a transaction may last while others wait for the next one.
-pub const COMMIT_SHORT: Duration = Duration::from_millis(4);
+pub const COMMIT_SHORT: Duration = Duration::from_millis(2);
+
+/// Runs whose records did not fit into a transaction, up to which that is no reason to make it longer.
+pub const WAITING_RUNS_FEW: usize = 16;
 
 /// How long a transaction may last when more comes than goes in short ones.
 pub const COMMIT_LONG: Duration = Duration::from_millis(100);

@@ -55,7 +55,6 @@ impl Pending {
 #[derive(Default)]
 pub(super) struct Backlog {
     sections: VecDeque<Section>,
-    bytes: usize,
 }
 
 /// What waits between two fences.
@@ -74,7 +73,6 @@ struct Turns {
 
 impl Backlog {
     pub(super) fn push(&mut self, pending: Pending) {
-        self.bytes += pending.bytes;
         let run = match &pending.work {
             Work::Open(_) => {
                 self.sections.push_back(Section::Fence(pending));
@@ -97,30 +95,30 @@ impl Backlog {
 
     /// What is next, whoever's turn it is.
     pub(super) fn pop(&mut self) -> Option<Pending> {
-        let pending = match self.sections.front_mut()? {
-            Section::Fence(_) => match self.sections.pop_front()? {
-                Section::Fence(pending) => pending,
-                Section::Turns(_) => return None,
-            },
-            Section::Turns(turns) => {
-                let pending = turns.pop()?;
-                if turns.order.is_empty() {
-                    self.sections.pop_front();
-                }
-                pending
+        if let Section::Turns(turns) = self.sections.front_mut()? {
+            let pending = turns.pop();
+            if turns.order.is_empty() {
+                self.sections.pop_front();
             }
-        };
-        self.bytes -= pending.bytes;
-        Some(pending)
+            return pending;
+        }
+        match self.sections.pop_front()? {
+            Section::Fence(pending) => Some(pending),
+            Section::Turns(_) => None,
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.sections.is_empty()
     }
 
-    /// Bytes that wait.
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
+    /// How many runs have something that waits; beginnings of runs count each.
+    pub(super) fn waiting_runs(&self) -> usize {
+        let of = |section: &Section| match section {
+            Section::Fence(_) => 1,
+            Section::Turns(turns) => turns.order.len(),
+        };
+        self.sections.iter().map(of).sum()
     }
 }
 
@@ -172,7 +170,7 @@ mod tests {
                 Work::Append(batch, _) => batch.run.number().cast_signed(),
             });
         }
-        assert!(backlog.is_empty() && backlog.bytes() == 0);
+        assert!(backlog.is_empty() && backlog.waiting_runs() == 0);
         order
     }
 

@@ -191,7 +191,7 @@ impl Worker {
         }
         self.state
             .pace
-            .committed(rows, started.elapsed(), self.state.backlog.bytes());
+            .committed(rows, started.elapsed(), self.state.backlog.waiting_runs());
         self.status.committed(last, self.state.open_runs.len());
         Ok(())
     }
