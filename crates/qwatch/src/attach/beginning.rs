@@ -195,7 +195,8 @@ impl<'s> Beginning<'s> {
             recorder_since_us: self.shared.since_us,
         };
         let gap = notes::missed(opened, info, how);
-        let gap = gap.map(|missed| notes::gap(&missed, info.attached_us));
+        // What QEMU emits before the negotiation is over, it tells nobody; by now it is.
+        let gap = gap.map(|missed| notes::gap(&missed, time::now_us()));
         gap.into_iter()
             .chain([notes::attached(info, how)])
             .collect()

@@ -1,5 +1,6 @@
 //! Connections that the service manager keeps for us, and those it hands back.
 
+use std::collections::HashMap;
 use std::os::fd::AsFd;
 
 use qmp_client::{Address, Socket};
@@ -13,7 +14,7 @@ use crate::service::{Inherited, Manager};
 /// How the names begin under which connections are kept.
 const NAME_PREFIX: &str = "qmp-";
 
-/// What stands in the name behind the number if events were being let go, before the time from which on.
+/// What stands in the name of a mark behind the number, before the time from which on events were let go.
 const DRAINED: &str = "-drained-";
 
 /// A connection that an earlier recorder had.
@@ -28,7 +29,8 @@ pub(super) struct Kept {
     pub(super) lease: Option<Lease>,
 }
 
-/// The name of a connection; another one if events are being let go, from then on (seconds since 1970).
+/// The name of a connection, or of the mark that says its events are being let go, from then on (seconds since
+/// 1970).
 pub(super) fn name_of(id: ConnectionId, drained_since_s: Option<i64>) -> String {
     match drained_since_s {
         Some(since) => format!("{NAME_PREFIX}{id}{DRAINED}{since}"),
@@ -47,29 +49,29 @@ fn parse(name: &str) -> Option<(ConnectionId, Option<i64>)> {
 
 /// The connections among what was handed over; the rest is closed.
 pub(super) fn connections(inherited: Vec<Inherited>, manager: &Manager) -> Vec<Kept> {
-    let mut found: Vec<Kept> = Vec::new();
+    let mut found = Vec::new();
+    let mut marks = HashMap::new();
     for socket in inherited {
-        let Some((id, drained_since_s)) = parse(&socket.name) else {
-            tracing::info!(name = socket.name, "closed a descriptor that is not ours");
-            continue;
-        };
-        // Killed while the name was changed, there are two descriptors of one connection.
-        if let Some(twin) = found.iter_mut().find(|kept| kept.id == id) {
-            let (old, new) = match drained_since_s {
-                Some(_) => (std::mem::replace(&mut twin.socket, socket), drained_since_s),
-                None => (socket, twin.drained_since_s),
-            };
-            twin.drained_since_s = new;
-            manager.forget(&old.name);
-            continue;
+        match parse(&socket.name) {
+            Some((id, None)) => found.push(Kept {
+                id,
+                socket,
+                drained_since_s: None,
+                known: None,
+                lease: None,
+            }),
+            Some((id, Some(since_s))) => {
+                marks.insert(id, since_s);
+            }
+            None => tracing::info!(name = socket.name, "closed a descriptor that is not ours"),
         }
-        found.push(Kept {
-            id,
-            socket,
-            drained_since_s,
-            known: None,
-            lease: None,
-        });
+    }
+    for kept in &mut found {
+        kept.drained_since_s = marks.remove(&kept.id);
+    }
+    // Killed between the end of the connection and that of its mark.
+    for (id, since_s) in marks {
+        manager.forget(&name_of(id, Some(since_s)));
     }
     found
 }

@@ -1,10 +1,12 @@
 //! One attachment: from the connection to its end.
 
-use std::os::fd::AsFd;
+use std::num::NonZeroI64;
+use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
 
 use qmp_client::{CloseReason, ConnectErrorKind, Socket};
 use qmp_protocol::{ClientSession, SessionOptions};
+use rustix::event::EventfdFlags;
 use tokio::time::{Instant, sleep_until};
 
 use super::Shared;
@@ -91,7 +93,7 @@ pub(super) async fn go_on(mut kept: Kept, origin: Origin, shared: &Shared) -> En
                 .map(|pid| Process::again(pid, known.info.started_us));
             if let Some(since_s) = drained_since_s {
                 let from_us = since_s.saturating_mul(1_000_000);
-                attachment.drained_since_s = drained_since_s;
+                attachment.drained_since_s = drained_since_s.and_then(NonZeroI64::new);
                 let gap = notes::overflow_unknown(from_us, time::now_us());
                 attachment.line.tail.note_gap(gap);
             }
@@ -117,13 +119,19 @@ pub(super) async fn give_up(mut kept: Kept, shared: &Shared) {
     };
     let line = Line::resume(socket, &known, first_id(), drained_since_s.is_some());
     let mut attachment = Attachment::of(id, line, known.run, lease, shared);
-    attachment.drained_since_s = drained_since_s;
+    attachment.drained_since_s = drained_since_s.and_then(NonZeroI64::new);
     attachment.stopped().await;
 }
 
 /// Above all ids that an earlier recorder used: it counted on from the time of its own start.
 fn first_id() -> u64 {
     time::now_us().unsigned_abs()
+}
+
+/// Something to be kept for its name alone. The socket itself cannot be kept under a second name, and under
+/// another only with a moment in which nobody keeps it: a manager takes each open file once.
+fn mark() -> std::io::Result<OwnedFd> {
+    Ok(rustix::event::eventfd(0, EventfdFlags::CLOEXEC)?)
 }
 
 /// A commit under way.
@@ -142,7 +150,7 @@ pub(super) struct Attachment<'s> {
     /// When the socket is looked at again, once patience is over.
     look_again: Option<Instant>,
     /// The service manager knows that events are let go, from then on, seconds since 1970.
-    drained_since_s: Option<i64>,
+    drained_since_s: Option<NonZeroI64>,
     shared: &'s Shared,
 }
 
@@ -261,10 +269,8 @@ impl<'s> Attachment<'s> {
         if wants_state {
             self.line.tail.ask_state();
         }
-        if !self.line.tail.is_letting_go()
-            && let Some(since_s) = self.drained_since_s.take()
-        {
-            self.rename(Some(since_s), None);
+        if !self.line.tail.is_letting_go() {
+            self.forget_mark();
         }
         match self.line.committed() {
             // Nothing else makes us ask.
@@ -286,19 +292,23 @@ impl<'s> Attachment<'s> {
         }
         tracing::error!(machine = %self.lease.name, "events are lost: the journal takes none for too long");
         let since_s = self.line.tail.let_go(now).div_euclid(1_000_000);
-        self.drained_since_s = Some(since_s);
-        self.rename(None, Some(since_s));
+        self.drained_since_s = NonZeroI64::new(since_s);
+        self.keep_mark(since_s);
     }
 
-    /// Tells the service manager, and so the next recorder, whether events are let go.
-    fn rename(&self, old: Option<i64>, new: Option<i64>) {
-        let manager = &self.shared.manager;
-        // First the new one: it is kept at every moment.
-        match manager.keep(&name_of(self.id, new), self.line.socket.as_fd()) {
-            Ok(()) => manager.forget(&name_of(self.id, old)),
-            Err(error) => {
-                tracing::warn!(machine = %self.lease.name, "the service manager was not told that events are lost, or no longer: {error}");
-            }
+    /// Tells the service manager, and so the next recorder, that events are let go.
+    fn keep_mark(&self, since_s: i64) {
+        let name = name_of(self.id, Some(since_s));
+        let kept = mark().and_then(|mark| self.shared.manager.keep(&name, mark.as_fd()));
+        if let Err(error) = kept {
+            tracing::warn!(machine = %self.lease.name, "the service manager was not told that events are lost: {error}");
+        }
+    }
+
+    fn forget_mark(&mut self) {
+        if let Some(since_s) = self.drained_since_s.take() {
+            let name = name_of(self.id, Some(since_s.get()));
+            self.shared.manager.forget(&name);
         }
     }
 
@@ -350,6 +360,11 @@ impl<'s> Attachment<'s> {
             (Some(_), None) => self.process.as_ref().and_then(Process::evidence),
             _ => None,
         };
+        // Where it was cut off, what happened since the last event may be missing.
+        let heard_us = match reason {
+            CloseReason::Eof => at_us,
+            _ => self.line.tail.heard_us().unwrap_or(at_us).min(at_us),
+        };
         let reason = reason.to_string();
         tracing::info!(
             machine = %self.lease.name,
@@ -358,7 +373,7 @@ impl<'s> Attachment<'s> {
             "detached"
         );
         let entry = notes::detached(&reason, ended.as_deref(), evidence.as_ref(), at_us);
-        match self.end(entry, at_us, ended).await {
+        match self.end(entry, heard_us, ended).await {
             Ok(()) => Ended::Closed,
             Err(_) => Ended::Journal,
         }
@@ -368,20 +383,20 @@ impl<'s> Attachment<'s> {
     async fn end(
         &mut self,
         entry: Entry,
-        at_us: i64,
+        heard_us: i64,
         ended: Option<String>,
     ) -> Result<(), WriteError> {
         let batch = Batch {
             run: self.run,
             entries: vec![entry],
             end: Some(RunEnd {
-                detached_us: at_us,
+                detached_us: heard_us,
                 ended,
             }),
         };
         self.write(batch, Mark::End(self.id)).await?;
-        let name = name_of(self.id, self.drained_since_s);
-        self.shared.manager.forget(&name);
+        self.shared.manager.forget(&name_of(self.id, None));
+        self.forget_mark();
         Ok(())
     }
 

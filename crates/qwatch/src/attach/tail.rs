@@ -18,6 +18,7 @@
 //!   still, or is longer than what can be seen at once, is committed as it is, then consumed.
 
 use std::mem;
+use std::num::NonZeroI64;
 use std::time::Instant;
 
 use qmp_client::Greeting;
@@ -60,6 +61,8 @@ pub(super) struct Tail {
     loss: Option<Box<Loss>>,
     identity: Option<Box<Identity>>,
     closed: Option<Box<CloseReason>>,
+    /// When the last event happened, microseconds since 1970.
+    heard_us: Option<NonZeroI64>,
 }
 
 /// Who answers for what was seen.
@@ -203,6 +206,7 @@ impl Tail {
             loss: None,
             identity: None,
             closed: None,
+            heard_us: None,
         }
     }
 
@@ -337,6 +341,11 @@ impl Tail {
             && self.loss.is_none()
     }
 
+    /// When the last event happened that was heard, microseconds since 1970.
+    pub(super) fn heard_us(&self) -> Option<i64> {
+        self.heard_us.map(NonZeroI64::get)
+    }
+
     /// Why the connection is at its end.
     pub(super) fn closed(&self) -> Option<&CloseReason> {
         self.closed.as_deref()
@@ -453,6 +462,7 @@ impl Tail {
                 Output::Event(text) => match Entry::event(text, now.us) {
                     Ok(event) => {
                         self.is_broken_in = false;
+                        self.heard_us = NonZeroI64::new(event.time_us());
                         self.attention.hear(&event);
                         match (&mut self.loss, event.event_name()) {
                             (Some(loss), Some(name)) => loss.add(name, now.us),

@@ -159,7 +159,7 @@ impl Entry {
     }
 
     /// When it happened as far as is known, microseconds since 1970.
-    pub(super) fn time_us(&self) -> i64 {
+    pub(crate) fn time_us(&self) -> i64 {
         match self.stamp {
             Stamp::At(us) => us,
             Stamp::NoClock | Stamp::None => self.received_us,
