@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
 
 use super::log::Log;
-use super::schema::{self, APPLICATION_ID, STEPS};
+use super::schema::{self, APPLICATION_ID};
 use super::{OpenError, Settings};
 use crate::limits::{BUSY_TIMEOUT, PAGE_BYTES, WAL_MAX_BYTES};
 use crate::time;
@@ -34,7 +34,7 @@ pub(super) fn for_writing(path: &Path, settings: &Settings) -> Result<Connection
         if let Some(pages) = settings.pages_max {
             conn.pragma_update(None, "max_page_count", pages)?;
         }
-        schema::migrate(conn, STEPS)
+        schema::migrate(conn, &schema::steps())
     };
     setup(&mut conn).map_err(sqlite)?;
     Ok(conn)
@@ -95,7 +95,7 @@ pub(super) fn for_reading(path: &Path) -> Result<ReadConnection, OpenError> {
             (conn, Some(dir))
         }
     };
-    let known = schema::VERSION;
+    let known = schema::version();
     match check_identity(&conn, path)? {
         0 => Err(OpenError::Foreign(path.to_path_buf())),
         found if found < known => Err(OpenError::Older {
@@ -123,11 +123,11 @@ fn check_identity(conn: &Connection, path: &Path) -> Result<i64, OpenError> {
             Err(OpenError::Foreign(path.to_path_buf()))
         };
     }
-    if found > schema::VERSION {
+    if found > schema::version() {
         return Err(OpenError::Newer {
             path: path.to_path_buf(),
             found,
-            known: schema::VERSION,
+            known: schema::version(),
         });
     }
     if found < 1 {

@@ -3,6 +3,8 @@
 //! Each step turns layout N into N+1 in one transaction; `PRAGMA user_version` holds N. A step that has
 //! been released is never changed: a new layout is a new step.
 
+use std::sync::OnceLock;
+
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::entry::{NO_CLOCK, Note};
@@ -26,6 +28,26 @@ pub(super) type Step = fn() -> String;
 
 /// All steps, the first of which makes an empty file a journal.
 pub(super) const STEPS: &[Step] = &[first_layout, connections, snapshots, retention::layout];
+
+/// A step that this process knows beyond [`STEPS`].
+static ADDED: OnceLock<Step> = OnceLock::new();
+
+/// Makes this process one of a later release with one more step. For tests of taking over, at the very
+/// start; a second call changes nothing.
+#[doc(hidden)]
+pub fn add_step(step: fn() -> String) {
+    ADDED.get_or_init(|| step);
+}
+
+/// All steps this process knows.
+pub(super) fn steps() -> Vec<Step> {
+    STEPS.iter().chain(ADDED.get()).copied().collect()
+}
+
+/// The layout this process writes.
+pub(super) fn version() -> i64 {
+    VERSION + i64::from(ADDED.get().is_some())
+}
 
 /// Brings a file from its layout to the last of `steps`, one transaction a step.
 ///

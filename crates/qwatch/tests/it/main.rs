@@ -33,6 +33,7 @@ mod service;
 mod storm;
 mod supervisor;
 mod support;
+mod survival;
 mod top;
 mod wait;
 mod watch;

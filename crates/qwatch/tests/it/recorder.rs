@@ -7,7 +7,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use qwatch::journal::{Follower, Query};
+use qwatch::journal::{Follower, Query, Reader};
 use qwatch::record::Record;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -53,9 +53,30 @@ impl Place {
         Recorder::start(&self.journal(), options)
     }
 
+    /// The number of the last record.
+    pub(crate) fn last(&self) -> Option<u64> {
+        self.records().last().and_then(|record| record.seq)
+    }
+
+    /// All records there are.
+    pub(crate) fn records(&self) -> Vec<Record> {
+        let reader = Reader::open(&self.journal()).expect("the journal");
+        let records = reader.records(&Query::default()).expect("a query");
+        records.map(|record| record.expect("a record")).collect()
+    }
+
     /// Waits until the records are as wanted; gives all of them.
     #[track_caller]
     pub(crate) fn wait_for(&self, what: &str, wanted: impl Fn(&[Record]) -> bool) -> Vec<Record> {
+        self.wait(wanted)
+            .unwrap_or_else(|records| panic!("{what} did not come: {}", shown(&records)))
+    }
+
+    /// The same, with what there is instead of what did not come.
+    pub(crate) fn wait(
+        &self,
+        wanted: impl Fn(&[Record]) -> bool,
+    ) -> Result<Vec<Record>, Vec<Record>> {
         let follower = Follower::open(&self.journal()).expect("the journal");
         let until = Instant::now() + PATIENCE;
         let mut records = Vec::new();
@@ -70,12 +91,13 @@ impl Place {
                 .expect("a query");
             records.extend(new.map(|record| record.expect("a record")));
             if wanted(&records) {
-                return records;
+                return Ok(records);
             }
             let last = records.last().and_then(|record| record.seq).unwrap_or(0);
             let left = until.saturating_duration_since(Instant::now());
-            let more = follower.wait_past(last, left).expect("readable");
-            assert!(more, "{what} did not come: {}", shown(&records));
+            if !follower.wait_past(last, left).expect("readable") {
+                return Err(records);
+            }
         }
     }
 

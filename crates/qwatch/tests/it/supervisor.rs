@@ -5,7 +5,7 @@ use std::io::IoSliceMut;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
@@ -19,6 +19,9 @@ use crate::recorder::Recorder;
 
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Pause between two looks at what nobody tells.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Descriptors in one message at most; systemd takes more, the recorder sends one.
 const FDS_MAX: usize = 8;
@@ -65,6 +68,11 @@ impl Supervisor {
             variables: vec![],
             shared,
         }
+    }
+
+    /// The next recorder is this program: an upgrade.
+    pub(crate) fn install(&mut self, program: &Path) {
+        program.clone_into(&mut self.program);
     }
 
     /// The next recorder gets other options.
@@ -149,6 +157,16 @@ impl Supervisor {
             }
             let waited = self.shared.moved.wait_timeout(state, left);
             state = waited.expect("no panic").0;
+        }
+    }
+
+    /// Waits until something is true that nobody tells: it is looked at again and again.
+    #[track_caller]
+    pub(crate) fn wait_for(&self, what: &str, wanted: impl Fn() -> bool) {
+        let until = Instant::now() + PATIENCE;
+        while !wanted() {
+            assert!(Instant::now() < until, "{what} did not come");
+            self.wait_until(Instant::now() + LOOK, &|_| false);
         }
     }
 
