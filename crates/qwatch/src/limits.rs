@@ -43,6 +43,9 @@ pub const STATUS_FILE_PERIOD: Duration = Duration::from_secs(1);
 /// What one record costs in the queue besides its text, in bytes.
 pub const QUEUE_ENTRY_BYTES: usize = 128;
 
+/// Bytes of write-ahead log that are moved into the file beside the writer while records come.
+pub const WAL_LOAD_BYTES: usize = 16 * 1024 * 1024;
+
 /// Bytes of write-ahead log after which the writer makes a checkpoint even under load.
 pub const WAL_MAX_BYTES: usize = 64 * 1024 * 1024;
 
@@ -148,7 +151,7 @@ const _: () = assert!(RUN_QUEUE_MAX_BYTES < QUEUE_MAX_BYTES);
 const _: () = assert!(COMMIT_MIN_ROWS < COMMIT_MAX_ROWS);
 // The reason is escaped: a character becomes six at most.
 const _: () = assert!(STATUS_ERROR_MAX_BYTES * 6 + 512 < STATUS_BYTES);
-const _: () = assert!(WAL_QUIET_BYTES < WAL_MAX_BYTES);
+const _: () = assert!(WAL_QUIET_BYTES < WAL_LOAD_BYTES && WAL_LOAD_BYTES < WAL_MAX_BYTES);
 
 /// Most bytes of a socket that are looked at. One more than the kernel holds for a UNIX socket by default
 /// (`net.core.wmem_default`, 212,992, of which bookkeeping takes a part): all that waits is seen at once.

@@ -45,6 +45,7 @@ mod info;
 mod load;
 mod lock;
 mod log;
+mod mover;
 mod open;
 mod pace;
 mod places;

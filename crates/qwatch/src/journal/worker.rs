@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
 
 use super::lock::WriterLock;
+use super::mover::Mover;
 use super::pace::Pace;
 use super::queue::{Backlog, Pending, Work};
 use super::retention::Retainer;
@@ -16,8 +17,8 @@ use super::status::StatusFile;
 use super::store::{Change, Outcome, Store};
 use super::{Health, Retention, WriteError};
 use crate::limits::{
-    COMMIT_MAX_BYTES, PLACES_QUIET, RETENTION_SLICE, RETENTION_STEP_ROWS, WAL_MAX_BYTES,
-    WAL_QUIET_BYTES, WRITE_RETRY_MAX, WRITE_RETRY_MIN, WRITER_QUIET,
+    COMMIT_MAX_BYTES, PLACES_QUIET, RETENTION_SLICE, RETENTION_STEP_ROWS, WAL_LOAD_BYTES,
+    WAL_MAX_BYTES, WAL_QUIET_BYTES, WRITE_RETRY_MAX, WRITE_RETRY_MIN, WRITER_QUIET,
 };
 use crate::time;
 
@@ -39,6 +40,7 @@ pub(super) struct Worker {
     pub(super) health: watch::Sender<Health>,
     pub(super) retainer: Retainer,
     pub(super) status: StatusFile,
+    pub(super) mover: Mover,
     pub(super) before_commit: Option<BeforeCommit>,
     pub(super) state: State,
     // Dropped after the store: fields go in order.
@@ -76,7 +78,7 @@ impl Worker {
             if self.state.close.is_some() && self.state.backlog.is_empty() || result.is_err() {
                 return self.end(result);
             }
-            self.checkpoint_if(WAL_MAX_BYTES);
+            self.relieve_log();
             self.retain(rows);
         }
     }
@@ -265,7 +267,18 @@ impl Worker {
                 self.retainer.failed(Instant::now() + WRITE_RETRY_MAX);
             }
         }
-        self.checkpoint_if(WAL_MAX_BYTES);
+        self.relieve_log();
+    }
+
+    /// Under load: has the log moved beside, moves the rest, and all of it only where that does not do.
+    fn relieve_log(&mut self) {
+        if self.mover.take_done() {
+            return self.checkpoint_if(0);
+        }
+        let log_bytes = self.store.log_bytes();
+        if log_bytes >= WAL_MAX_BYTES || (log_bytes >= WAL_LOAD_BYTES && !self.mover.order()) {
+            self.checkpoint_if(0);
+        }
     }
 
     fn checkpoint_if(&mut self, above: usize) {

@@ -11,6 +11,7 @@ use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use super::lock::WriterLock;
+use super::mover::Mover;
 use super::queue::{Pending, Work};
 use super::retention::{Retainer, Wants};
 use super::status::StatusFile;
@@ -78,6 +79,7 @@ impl Journal {
         let (position_tx, position) = watch::channel(store.last_seq());
         let (health_tx, health) = watch::channel(Health::Good);
         let worker = Worker {
+            mover: Mover::start(path),
             status: StatusFile::new(path, store.last_seq(), kept.len()),
             store,
             requests: received,

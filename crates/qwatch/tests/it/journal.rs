@@ -333,6 +333,7 @@ async fn large(path: &Path) -> Journal {
     }
     let names = ["STOP", "RESUME", "BLOCK_IO_ERROR", "RTC_CHANGE"];
     let mut clock = NOON_US;
+    let mut receipts = Vec::new();
     for _ in 0..9000 {
         clock += dice.roll(2_000_000).cast_signed() - 300_000;
         if dice.roll(200) == 0 {
@@ -347,15 +348,15 @@ async fn large(path: &Path) -> Journal {
         if dice.roll(20) == 0 {
             entries.push(Entry::note(Note::State, "{}".to_owned(), clock));
         }
-        journal
-            .writer()
-            .append(qwatch::journal::Batch {
-                run,
-                entries,
-                end: None,
-            })
-            .await
-            .expect("open");
+        let batch = qwatch::journal::Batch {
+            run,
+            entries,
+            end: None,
+        };
+        receipts.push(journal.writer().append(batch).await.expect("open"));
+    }
+    for receipt in receipts {
+        receipt.committed().await.expect("committed");
     }
     // However the writer has grouped these, some end up in the index by run and some do not yet.
     loop {
