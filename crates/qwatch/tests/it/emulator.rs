@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -105,7 +105,22 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn connect(path: &std::path::Path) -> Self {
-        let stream = UnixStream::connect(path).expect("it listens");
+        Self::of(UnixStream::connect(path).expect("it listens"))
+    }
+
+    /// As soon as somebody listens: the file is there a moment before.
+    pub(crate) fn connect_soon(path: &std::path::Path) -> Self {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match UnixStream::connect(path) {
+                Ok(stream) => return Self::of(stream),
+                Err(error) => assert!(Instant::now() < deadline, "{error}"),
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    fn of(stream: UnixStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
         let reader = BufReader::new(stream.try_clone().expect("a handle"));
         Self { stream, reader }

@@ -66,8 +66,8 @@ mod tests {
         }
         assert!(matches!(seen("STOP"), Seen::By(_)));
         assert_eq!(
-            seen("COLO_EXIT"),
-            Seen::Not("needs a COLO pair of machines")
+            seen("CPU_POLARIZATION_CHANGE"),
+            Seen::Not("s390x only, under KVM")
         );
     }
 
