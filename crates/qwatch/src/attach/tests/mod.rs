@@ -31,8 +31,18 @@ async fn half_a_message_waits_for_its_rest_and_costs_nothing_meanwhile() {
     let (first, rest) = line.split_at(40);
     let before = TURNS.get();
     qemu.say(first);
-    // Nothing is to be waited for: that it is left alone is seen only by letting time pass.
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    let looked = async {
+        while TURNS.get() == before {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(20), looked)
+        .await
+        .expect("it is looked at");
+    // All run on this thread: whoever spins has a turn at each of these.
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
     let turns = TURNS.get() - before;
     assert!((1..=4).contains(&turns), "{turns} looks at half a message");
     qemu.say(rest);
