@@ -402,7 +402,17 @@ fn read_added(
 
 fn read_run(row: &Row<'_>) -> rusqlite::Result<Run> {
     Ok(Run {
-        run: row.get::<_, i64>(1)?.unsigned_abs(),
+        removed: row.get::<_, i64>(11)?.unsigned_abs(),
+        removed_until_us: row.get(12)?,
+        ..run_of(row, row.get(1)?)?
+    })
+}
+
+/// The run of this number, out of the columns from `uuid` to `ended` of its table, which are the third to
+/// the eleventh of the row.
+pub(super) fn run_of(row: &Row<'_>, run: i64) -> rusqlite::Result<Run> {
+    Ok(Run {
+        run: run.unsigned_abs(),
         uuid: row.get(2)?,
         pid: row.get(3)?,
         started_us: row.get(4)?,
@@ -412,7 +422,6 @@ fn read_run(row: &Row<'_>) -> rusqlite::Result<Run> {
         attached_us: row.get(8)?,
         detached_us: row.get(9)?,
         ended: row.get(10)?,
-        removed: row.get::<_, i64>(11)?.unsigned_abs(),
-        removed_until_us: row.get(12)?,
+        ..Run::default()
     })
 }

@@ -18,6 +18,7 @@ use thiserror::Error;
 use super::entry::{Name, Stamp};
 use super::log;
 use super::open::log_path;
+use super::reader::run_of;
 use super::retention::Reason;
 use super::schema::{self, APPLICATION_ID, FIRST_QEMU_NAME, STEPS};
 use super::{Entry, LoadError, Loader, Note, OpenError, Run};
@@ -368,19 +369,8 @@ fn note_hole(
 }
 
 fn read_run(row: &Row<'_>) -> rusqlite::Result<Run> {
-    Ok(Run {
-        run: row.get::<_, i64>(0)?.unsigned_abs(),
-        uuid: row.get(2)?,
-        pid: row.get(3)?,
-        started_us: row.get(4)?,
-        version: row.get(5)?,
-        package: row.get(6)?,
-        address: row.get(7)?,
-        attached_us: row.get(8)?,
-        detached_us: row.get(9)?,
-        ended: row.get(10)?,
-        ..Run::default()
-    })
+    // Older layouts count nothing that was removed.
+    run_of(row, row.get(0)?)
 }
 
 fn read_entry(row: &Row<'_>, names: &BTreeMap<i64, Name>) -> rusqlite::Result<(i64, Entry)> {
